@@ -1,0 +1,74 @@
+// The plan: which examples step n trains on, in which lane and micro-batch. A pure function of (settings, example
+// lengths, step); the number of workers is not an argument, which is why a run's weights do not depend on it.
+//
+// Order: position p = step * global_batch + i of an endless stream; epoch e = p / n; row = keyed permutation of
+// (seed, e) evaluated at p mod n (a Feistel network over the next power of four, cycle-walked): no list in memory.
+// Lanes: the rows of a step are sorted by cost and dealt to lanes so that lanes carry about equal tokens; within a
+// lane rows of like length share a micro-batch, whose padded size stays within `micro_batch_tokens`.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/config/run_config.hpp"
+#include "common/core/ids.hpp"
+#include "common/core/result.hpp"
+#include "common/data/dataset.hpp"
+
+namespace plumbline {
+
+/// Bijection of [0, size) chosen by (seed, epoch).
+class KeyedPermutation {
+ public:
+  KeyedPermutation(std::uint64_t seed, std::uint64_t epoch, std::uint64_t size);
+  [[nodiscard]] std::uint64_t operator()(std::uint64_t position) const;
+
+ private:
+  std::uint64_t size_, half_bits_, mask_;
+  std::uint64_t keys_[6];
+};
+
+struct MicroBatch { std::vector<std::int64_t> rows; };          ///< rows of the split, a few of like length
+struct Lane { std::vector<MicroBatch> micro_batches; };
+
+/// Counts over the global batch, for one norm: the denominators of its losses, known before any compute.
+struct NormTotals {
+  std::int64_t examples = 0, demonstrations = 0, preferences = 0, prohibitions = 0;
+  std::int64_t desired_tokens = 0, undesired_tokens = 0;        ///< after cutting to max_output_tokens, EOS included
+};
+
+struct GlobalBatch {
+  Step step;
+  std::int64_t epoch = 0;            ///< of the first example
+  std::vector<Lane> lanes;
+  std::vector<NormTotals> totals;    ///< by norm index
+  std::int64_t source_tokens = 0, output_tokens = 0;   ///< real tokens, padding not counted
+};
+
+class Plan {
+ public:
+  /// Fails when the split is empty or lanes exceed global_batch.
+  static Result<Plan> make(const TrainConfig& train, std::uint64_t seed, const Split& split, std::size_t num_norms);
+  [[nodiscard]] GlobalBatch at(Step step) const;
+  [[nodiscard]] std::int64_t examples_per_epoch() const { return split_->size(); }
+
+ private:
+  TrainConfig train_;
+  std::uint64_t seed_ = 0;
+  const Split* split_ = nullptr;
+  std::size_t num_norms_ = 0;
+};
+
+/// Lanes [begin, end) of rank `rank` of `world`: contiguous, sizes differing by at most one.
+struct LaneRange { int begin = 0, end = 0; };
+LaneRange lanes_of(int rank, int world, int lanes);
+
+/// Fixed batches for work that is not training (reference log-probs, evaluation, generation, snapshots): `rows` sorted
+/// by length (then row) and cut into groups of `batch_rows`; batch b belongs to rank b mod world.
+std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, std::vector<std::int64_t> rows, int batch_rows);
+
+/// The first `per_norm` held-out rows of each norm in the order of a keyed permutation of (seed, 0): the same rows in
+/// every evaluation of a run.
+std::vector<std::int64_t> held_out_rows(const Split& split, std::size_t num_norms, int per_norm, std::uint64_t seed);
+
+}  // namespace plumbline

@@ -1,0 +1,21 @@
+// metrics.jsonl: one JSON object a line. Names are those that people know from other trainers:
+//   {"kind":"train","step":10,"time":"…Z","epoch":0.02,"loss":…,"learning_rate":…,"grad_norm":…,"tokens_per_second":…,
+//    "source_tokens":…,"output_tokens":…,"seconds":…,
+//    "phase_seconds":{"data":…,"forward":…,"backward":…,"reduce":…,"optimizer":…},   (rank 0)
+//    "norms":{"NAME":{"loss":…,"nll_loss":…,"rewards/chosen":…,"rewards/rejected":…,"rewards/accuracies":…,
+//                     "rewards/margins":…,"logps/chosen":…,"logps/rejected":…}}}
+//   {"kind":"heldout","step":100,"time":"…Z","norms":{"NAME":{"loss":…,"nll_loss":…,"rewards/margins":…,"rewards/accuracies":…}}}
+// `loss` of a norm is its objective's loss on that step's examples (before the norm's weight); nll_loss is the mean
+// negative log-likelihood a token of the desired outputs. A key that does not apply is absent.
+#pragma once
+#include <filesystem>
+#include <vector>
+
+#include "common/core/json.hpp"
+#include "common/core/result.hpp"
+
+namespace plumbline {
+/// All lines that are whole; a last line cut by a crash is ignored. After a restart a step can stand twice: the later
+/// line counts, and lines with a step beyond a later restart point are dropped.
+Result<std::vector<Json>> read_metrics(const std::filesystem::path& file);
+}  // namespace plumbline

@@ -1,0 +1,36 @@
+// Tokenizers. The default is ByT5's: pad 0, eos 1, unk 2, byte b -> b + 3, 125 sentinels at the end (vocab 384).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/core/json.hpp"
+#include "common/core/result.hpp"
+
+namespace plumbline {
+
+inline constexpr std::int32_t kPadToken = 0;
+inline constexpr std::int32_t kEosToken = 1;
+inline constexpr std::int32_t kUnknownToken = 2;
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  /// "byte"; what dataset.json and a checkpoint record.
+  [[nodiscard]] virtual std::string name() const = 0;
+  [[nodiscard]] virtual std::int32_t vocab_size() const = 0;
+  /// Ids of `text`, with one EOS at the end.
+  [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
+  /// Text of `ids` up to the first EOS; pad and unknown ids are skipped; broken UTF-8 becomes U+FFFD.
+  [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
+  /// Files that HF Transformers needs beside the model: name -> content.
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> hf_files() const = 0;
+};
+
+/// `name` is "byte".
+Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name);
+
+}  // namespace plumbline

@@ -1,0 +1,35 @@
+// A blocking connection to the coordinator, used by workers and by `status` and `stop`. send() may be called from any
+// thread; receive() from one. The handshake proves the secret both ways before anything else is said.
+#pragma once
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "common/core/result.hpp"
+#include "common/wire/message.hpp"
+
+namespace plumbline {
+
+class ControlClient {
+ public:
+  /// Reads coordinator.json and secret in `run_dir`, connects, says `hello` (its nonce and proof are filled in here).
+  /// Errors: environment error when no coordinator answers; usage error when the secret is refused.
+  static Result<ControlClient> connect(const std::filesystem::path& run_dir, Hello hello, std::chrono::milliseconds timeout);
+  ControlClient(ControlClient&&) noexcept;
+  ControlClient& operator=(ControlClient&&) noexcept;
+  ~ControlClient();
+
+  [[nodiscard]] const Welcome& welcome() const;
+  Status send(const Message& message);
+  /// The next message; nothing at the timeout; an error when the connection ended or a frame was bad. A frame of
+  /// another generation is an error too.
+  Result<std::optional<Message>> receive(std::chrono::milliseconds timeout);
+
+ private:
+  struct State;
+  explicit ControlClient(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace plumbline

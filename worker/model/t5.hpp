@@ -1,0 +1,59 @@
+// T5 v1.1 encoder-decoder (Raffel et al. 2020; v1.1: gated GELU, untied head), computed as HF Transformers does, so that
+// a checkpoint loads there as it stands. RMSNorm without bias, attention without scaling, one relative position bias for
+// each stack in its first self-attention. fp32.
+//
+// Axes: B rows, S source tokens, T output tokens, H heads, K d_kv, D d_model, V vocabulary.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "common/config/run_config.hpp"
+#include "common/core/result.hpp"
+#include "worker/model/parameters.hpp"
+#include "worker/torch_pch.hpp"
+
+namespace plumbline {
+
+/// Seeds dropout; one for each (seed, step, lane, micro-batch, pass). Absent: no dropout.
+struct DropoutKey { std::uint64_t seed = 0; };
+
+/// Keys and values of the decoder during generation, one entry a layer; grown step by step.
+struct DecoderCache;
+
+class T5 {
+ public:
+  T5(const ModelConfig& config, at::Device device);
+  /// HF's initialisation with factor 1, from `seed`; the same bits on every machine of one fingerprint.
+  void initialize(std::uint64_t seed);
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] Parameters& parameters() { return parameters_; }
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+
+  /// source_BS int64 (pad 0), source_mask_BS bool (true: real) -> memory_BSD.
+  [[nodiscard]] at::Tensor encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
+                                  std::optional<DropoutKey> dropout = {}) const;
+  /// Decoder states for teacher forcing: input_BT is the output shifted right (starts with pad). -> states_BTD, before the head.
+  [[nodiscard]] at::Tensor decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
+                                  std::optional<DropoutKey> dropout = {}) const;
+  /// The head: states_…D -> logits_…V (scaled by d_model^-0.5 when the embeddings are tied).
+  [[nodiscard]] at::Tensor logits(const at::Tensor& states) const;
+
+  /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See generate/greedy.
+  [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
+  [[nodiscard]] at::Tensor step(DecoderCache& cache, const at::Tensor& token_B) const;
+  /// Keep only these rows (int64 indices) in the cache.
+  void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
+
+ private:
+  ModelConfig config_;
+  Parameters parameters_;
+};
+
+/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Errors name the file and tensor.
+Status save_model(const T5& model, const std::filesystem::path& folder);
+Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device);
+/// Read weights from `file` into `model`; every tensor must be there with the right shape and dtype F32.
+Status load_weights(T5& model, const std::filesystem::path& file);
+
+}  // namespace plumbline

@@ -1,0 +1,46 @@
+// Objectives: what one micro-batch adds to the loss of its global batch. Each objective is a page of its own (sft.cpp,
+// unlikelihood.cpp, dpo.cpp) with the formula and its paper on top. Everything is normalised by counts over the global
+// batch (NormTotals), which the plan knows before any compute, so cutting a batch differently cannot change the loss.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "common/config/run_config.hpp"
+#include "common/data/plan.hpp"
+#include "worker/batch/batch.hpp"
+#include "worker/model/t5.hpp"
+
+namespace plumbline {
+
+/// A norm's training settings after config and dataset are merged.
+struct NormObjective { Objective objective; double weight, beta, label_smoothing, sft_weight, unlikelihood_alpha; };
+
+/// Frozen reference model's summed log-probs of a micro-batch's outputs, in the order of OutputTensors rows.
+struct ReferenceLogProbs { std::vector<float> desired, undesired; };
+
+/// Sums (not means) of one micro-batch for one norm; added over micro-batches, lanes and ranks along the tree, then
+/// divided by the totals. fp64.
+struct NormSums {
+  double loss = 0;               ///< already divided by the global counts; norm weight not applied
+  double nll_desired = 0;        ///< sum over tokens of desired outputs
+  double log_prob_desired = 0, log_prob_undesired = 0;      ///< sums over preference rows
+  double reward_desired = 0, reward_undesired = 0;          ///< beta * (lp - ref), preference rows
+  double correct = 0;            ///< preference rows with reward_desired > reward_undesired (ties count half)
+  static constexpr int kFields = 7;
+};
+
+struct ObjectiveResult {
+  at::Tensor loss;               ///< scalar with gradient: what backward() is called on (norm weights applied)
+  std::vector<NormSums> sums;    ///< by norm
+};
+
+/// Forward pass of one micro-batch: the encoder runs once a source, the decoder once for desired and undesired together
+/// (rows concatenated). `reference` may be null when no norm of the batch needs it.
+ObjectiveResult compute_objective(const T5& model, const Batch& batch, const std::vector<NormObjective>& norms,
+                                  const std::vector<NormTotals>& totals, const ReferenceLogProbs* reference,
+                                  std::optional<DropoutKey> dropout);
+
+/// Summed log-probs (EOS included) of desired and undesired outputs under `model`, no gradient, no dropout.
+ReferenceLogProbs score(const T5& model, const Batch& batch);
+
+}  // namespace plumbline
