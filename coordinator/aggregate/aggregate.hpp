@@ -1,0 +1,13 @@
+// Aggregation: what workers wrote becomes evaluation/summary.json. Judges and scores every output; compares the start
+// model, the start model behind the rule filter, and the trained model on the same held-out rows.
+#pragma once
+#include "common/core/result.hpp"
+#include "common/data/dataset.hpp"
+#include "common/record/run_layout.hpp"
+
+namespace plumbline {
+/// Merge the parts of the snapshot of `step` (workers' ranks 0…world-1) into snapshots/step-N.h5 and remove the parts.
+Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::int64_t probe_rows);
+/// Reads evaluation/step-0 and the newest evaluation, writes summary.json. `weights_sha256` is of the final checkpoint.
+Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step, const std::string& weights_sha256);
+}  // namespace plumbline
