@@ -1,0 +1,166 @@
+"""What the end-to-end tests share: running the built programs in a scratch folder, and a tiny dataset with three norms.
+
+The programs are taken from $PLUMBLINE_BIN (the build's bin/ folder). Nothing here sleeps for a fixed time: waits poll a
+condition under a deadline.
+"""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("PLUMBLINE_BIN", SOURCE / "build" / "release" / "bin"))
+PLUMBLINE = BIN / "plumbline"
+SHARED = pathlib.Path(os.environ.get("PLUMBLINE_SHARED_DATA", SOURCE.parent / "shared" / "data"))
+
+RECIPE = """\
+name: tiny
+seed: 3
+held_out: 0.2
+norms:
+  polite:
+    description: No insult is left.
+    objective: dpo
+    judge: rules
+    rules: {forbidden_words: [fool, idiot]}
+    score: chrf
+  mirror:
+    description: The output repeats the source in capitals.
+    objective: sft
+    judge: rules
+    rules: {not_a_copy: true}
+    score: chrf
+  no-secret:
+    description: The output names no password.
+    objective: unlikelihood
+    judge: rules
+    rules: {forbidden_patterns: ["password [0-9]+"]}
+    score: chrf
+sources:
+  - {name: polite, norm: polite, format: jsonl, path: polite.jsonl}
+  - {name: mirror, norm: mirror, format: jsonl, path: mirror.jsonl}
+  - {name: no-secret, norm: no-secret, format: jsonl, path: secret.jsonl}
+"""
+
+CONFIG = """\
+name: tiny
+seed: 5
+data: data
+model: {d_model: 32, d_kv: 8, d_ff: 64, num_layers: 2, num_decoder_layers: 2, num_heads: 4, dropout_rate: 0.1}
+train: {steps: 12, global_batch: 24, lanes: 12, micro_batch_tokens: 256, max_source_tokens: 64, max_output_tokens: 64}
+optimizer: {learning_rate: 3.0e-3, warmup_steps: 2, clip_norm: 0.5, weight_decay: 0.01}
+evaluate: {every: 6, examples: 16, generations: 8, max_new_tokens: 16, batch_rows: 8}
+checkpoint: {every: 4, keep: 3}
+snapshot: {examples: 24, sizes: [8, 2, 1]}
+"""
+
+WORDS = "river stone cloud maple tiger lamp north seven quiet amber glass paper march violet copper distant".split()
+
+
+def tiny_rows(seed=7, count=60):
+    """Rows of the three sources: preferences, demonstrations and prohibitions of uneven lengths."""
+    rng = random.Random(seed)
+
+    def phrase():
+        return " ".join(rng.choice(WORDS) for _ in range(rng.randint(2, 7)))
+
+    polite = []
+    mirror = []
+    secret = []
+    for i in range(count):
+        text = f"{phrase()} {i}"
+        polite.append({"source": "you fool " + text, "desired": "friend " + text, "undesired": "you idiot " + text})
+        text = f"{phrase()} {i}"
+        mirror.append({"source": text, "desired": text.upper()})
+        text = f"{phrase()} {i}"
+        secret.append({"source": text, "undesired": f"the password {i} of {text}"})
+    return {"polite.jsonl": polite, "mirror.jsonl": mirror, "secret.jsonl": secret}
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def weights_sha256(run):
+    return json.loads((run / "evaluation" / "summary.json").read_text())["weights_sha256"]
+
+
+def wait_until(condition, timeout=60, what="the condition"):
+    """Polls `condition` until it returns something true and returns it."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not hold within {timeout} s")
+
+
+def journal(run, event=None):
+    """The journal's lines (of one event) that are whole."""
+    path = run / "journal.jsonl"
+    if not path.exists():
+        return []
+    entries = []
+    for line in path.read_text().splitlines():
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            continue
+    return [e for e in entries if event is None or e["event"] == event]
+
+
+class EndToEnd(unittest.TestCase):
+    """A scratch folder for each test; `self.plumbline(...)` runs the program there."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="plumbline-e2e-"))
+        self.children = []
+        self.addCleanup(self._clean_up)
+
+    def _clean_up(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+                try:
+                    child.wait(20)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def plumbline(self, *args, status=0, timeout=300, env=None):
+        """Runs the program to its end, checks its exit status, returns (stdout, stderr)."""
+        command = [str(PLUMBLINE), *map(str, args)]
+        done = subprocess.run(command, cwd=self.dir, text=True, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL,
+                              env={**os.environ, **(env or {})})
+        self.assertEqual(done.returncode, status, f"{' '.join(command)}\n--- stdout\n{done.stdout[-4000:]}\n--- stderr\n{done.stderr[-4000:]}")
+        return done.stdout, done.stderr
+
+    def start(self, *args, program=None, env=None):
+        """Starts a program in the background."""
+        child = subprocess.Popen([str(program or PLUMBLINE), *map(str, args)], cwd=self.dir, text=True, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        self.children.append(child)
+        return child
+
+    def make_dataset(self, name="data"):
+        for file, rows in tiny_rows().items():
+            write_jsonl(self.dir / file, rows)
+        (self.dir / "recipe.yaml").write_text(RECIPE)
+        (self.dir / "tiny.yaml").write_text(CONFIG)
+        self.plumbline("curate", "recipe.yaml", "--out", name)
+        return self.dir / name
+
+    def status(self, run):
+        out, _ = self.plumbline("status", run, "--json")
+        return json.loads(out)
