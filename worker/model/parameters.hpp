@@ -1,8 +1,10 @@
 // All parameters of a model in one flat fp32 buffer, and their gradients in another: the unit that is reduced, clipped,
 // stepped and hashed. Each tensor starts on a 64-byte boundary (gaps are zero), in the fixed order of `specs`.
+// One owner; used from the training thread. A name that is not there is a bug (PLUMBLINE_CHECK), not an error.
 #pragma once
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "common/core/result.hpp"
@@ -14,11 +16,17 @@ struct ParameterSpec {
   std::string name;                  ///< HF's name: "encoder.block.0.layer.0.SelfAttention.q.weight"
   std::vector<std::int64_t> shape;
   std::int64_t offset = 0;           ///< in elements, multiple of 16
+
+  [[nodiscard]] std::int64_t size() const;  ///< number of elements
 };
 
 class Parameters {
  public:
   Parameters(std::vector<ParameterSpec> specs, at::Device device);   ///< offsets are filled in; values are zero
+  Parameters(const Parameters&) = delete;                            // A copy would share the buffer.
+  Parameters& operator=(const Parameters&) = delete;
+  Parameters(Parameters&&) = default;
+  Parameters& operator=(Parameters&&) = default;
   [[nodiscard]] const std::vector<ParameterSpec>& specs() const { return specs_; }
   [[nodiscard]] std::int64_t flat_size() const { return flat_size_; }
   /// Leaf views into the flat buffer, requires_grad; `.grad` is a view into the gradient buffer after bind_gradient.
@@ -32,6 +40,7 @@ class Parameters {
  private:
   std::vector<ParameterSpec> specs_;
   std::vector<at::Tensor> views_;
+  std::unordered_map<std::string, std::size_t> index_;
   at::Tensor flat_;
   std::int64_t flat_size_ = 0;
 };

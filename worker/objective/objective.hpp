@@ -1,8 +1,23 @@
 // Objectives: what one micro-batch adds to the loss of its global batch. Each objective is a page of its own (sft.cpp,
 // unlikelihood.cpp, dpo.cpp) with the formula and its paper on top. Everything is normalised by counts over the global
 // batch (NormTotals), which the plan knows before any compute, so cutting a batch differently cannot change the loss.
+//
+// The loss of a global batch is  sum over norms n of  weight_n * L_n,  and L_n by the norm's objective, w_i being an
+// example's weight and sums over tokens including EOS:
+//   sft           S_n = sum over desired outputs of  w_i * -log p(desired_i | source_i)  /  desired_tokens_n
+//   unlikelihood  alpha * (sum over undesired outputs of  w_i * sum_t -log(1 - p(undesired_it | …))  /  undesired_tokens_n)
+//                 + sft_weight * S_n
+//   dpo           sum over preferences of  w_i * l_i  /  preferences_n  +  sft_weight * S_n        (l_i: dpo.cpp)
+//
+// Which rows an objective uses:
+//                 demonstration     preference           prohibition
+//   sft           desired           desired              nothing
+//   unlikelihood  desired           both                 undesired
+//   dpo           desired (sft)     both                 nothing
+// A side that is not used is not computed. A row that is not used adds nothing, to the loss or to the sums.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "common/config/run_config.hpp"
@@ -19,18 +34,19 @@ struct NormObjective { Objective objective; double weight, beta, label_smoothing
 struct ReferenceLogProbs { std::vector<float> desired, undesired; };
 
 /// Sums (not means) of one micro-batch for one norm; added over micro-batches, lanes and ranks along the tree, then
-/// divided by the totals. fp64.
+/// divided by the totals. fp64. Example weights enter `loss` only.
 struct NormSums {
   double loss = 0;               ///< already divided by the global counts; norm weight not applied
   double nll_desired = 0;        ///< sum over tokens of desired outputs
-  double log_prob_desired = 0, log_prob_undesired = 0;      ///< sums over preference rows
-  double reward_desired = 0, reward_undesired = 0;          ///< beta * (lp - ref), preference rows
-  double correct = 0;            ///< preference rows with reward_desired > reward_undesired (ties count half)
+  double log_prob_desired = 0, log_prob_undesired = 0;      ///< sums over preference rows of which both sides are computed (unlikelihood, dpo)
+  double reward_desired = 0, reward_undesired = 0;          ///< beta * (lp - ref), preference rows; dpo only
+  double correct = 0;            ///< preference rows with reward_desired > reward_undesired (ties count half); unlikelihood, which has no
+                                 ///< reference, compares log-probs; sft computes one side and leaves it 0
   static constexpr int kFields = 7;
 };
 
 struct ObjectiveResult {
-  at::Tensor loss;               ///< scalar with gradient: what backward() is called on (norm weights applied)
+  at::Tensor loss;               ///< scalar with gradient: what backward() is called on (norm weights applied); fp64
   std::vector<NormSums> sums;    ///< by norm
 };
 

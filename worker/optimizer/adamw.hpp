@@ -1,5 +1,9 @@
 // AdamW (Loshchilov & Hutter 2019) over the flat buffers, clipping by global norm, learning-rate schedules.
+// Every rank computes the same step from the same summed gradient: equal bits in, equal bits out. Nothing fails; a buffer
+// of another size is a bug. One thread.
 #pragma once
+#include <vector>
+
 #include "common/config/run_config.hpp"
 #include "common/core/ids.hpp"
 #include "worker/model/parameters.hpp"
@@ -21,8 +25,12 @@ class AdamW {
   at::Tensor& exp_avg_sq() { return exp_avg_sq_; }
 
  private:
+  /// Neighbouring parameters that share a decay, as one range of the flat buffers.
+  struct Range { std::int64_t offset = 0, size = 0; bool decays = true; };
+
   OptimizerConfig config_;
   Parameters* parameters_;
+  std::vector<Range> ranges_;
   at::Tensor exp_avg_, exp_avg_sq_;
 };
 }  // namespace plumbline

@@ -1,0 +1,112 @@
+// Generation, one token a step: keys and values of what has been written are kept, those of the source are made once.
+// Row-major here: [B,H,…], since each step adds one position to every row.
+#include <algorithm>
+#include <cmath>
+
+#include "worker/model/t5.hpp"
+
+namespace plumbline {
+
+struct DecoderCache {
+  struct Layer {
+    at::Tensor keys, values;              ///< [B,H,capacity,K]; positions < length hold values
+    at::Tensor cross_keys, cross_values;  ///< [B,H,S,K]
+  };
+  std::vector<Layer> layers;
+  at::Tensor cross_bias;      ///< [B*H,1,S]
+  at::Tensor distance_bias;   ///< [H,capacity]; entry capacity-1-d is the bias of a key d positions back
+  std::int64_t rows = 0, length = 0, capacity = 0;
+};
+
+namespace {
+constexpr std::int64_t kFirstCapacity = 64;
+
+at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {  // [B,HK] -> [B,H,1,K]
+  return x.view({x.size(0), heads, 1, x.size(1) / heads});
+}
+
+/// query [B,H,1,K], keys and values [B,H,L,K] (a strided view), bias broadcastable to [B*H,1,L] -> [B,HK].
+at::Tensor attend(const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& bias) {
+  const std::int64_t B = query.size(0), H = query.size(1), K = query.size(3), L = keys.size(2);
+  const at::Tensor scores = at::baddbmm(bias, query.view({B * H, 1, K}), keys.view({B * H, L, K}).transpose(1, 2));
+  return at::bmm(at::softmax(scores, -1), values.view({B * H, L, K})).view({B, H * K});
+}
+}  // namespace
+
+std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> T5::start_cache(const at::Tensor& memory_BSD,
+                                                                       const at::Tensor& source_mask_BS) const {
+  const at::NoGradGuard no_grad;
+  const std::int64_t B = memory_BSD.size(0), S = memory_BSD.size(1), H = config_.num_heads, K = config_.d_kv;
+  auto cache = std::unique_ptr<DecoderCache, void (*)(DecoderCache*)>(new DecoderCache, [](DecoderCache* c) { delete c; });
+  const at::Tensor memory = memory_BSD.reshape({B * S, config_.d_model});
+  for (const auto& block : decoder_.blocks) {
+    DecoderCache::Layer layer;
+    const auto project = [&](const at::Tensor& weight) {
+      return at::mm(memory, weight.t()).view({B, S, H, K}).transpose(1, 2).contiguous();
+    };
+    layer.cross_keys = project(block.cross.k);
+    layer.cross_values = project(block.cross.v);
+    cache->layers.push_back(std::move(layer));
+  }
+  cache->cross_bias = layers::additive_mask(source_mask_BS).view({B, 1, 1, S}).expand({B, H, 1, S}).reshape({B * H, 1, S});
+  cache->rows = B;
+  return cache;
+}
+
+at::Tensor T5::step(DecoderCache& cache, const at::Tensor& token_B) const {
+  const at::NoGradGuard no_grad;
+  const std::int64_t B = cache.rows, H = config_.num_heads, K = config_.d_kv;
+  if (cache.length == cache.capacity) {
+    const std::int64_t capacity = std::max(kFirstCapacity, 2 * cache.capacity);
+    for (auto& layer : cache.layers)
+      for (at::Tensor* part : {&layer.keys, &layer.values}) {
+        at::Tensor larger = at::empty({B, H, capacity, K}, parameters_.flat().options());
+        if (cache.length > 0) larger.narrow(2, 0, cache.length).copy_(part->narrow(2, 0, cache.length));
+        *part = larger;
+      }
+    const at::Tensor back = at::arange(capacity - 1, -1, -1, parameters_.flat().options().dtype(at::kLong));
+    const at::Tensor bucket = layers::relative_buckets(-back, false, config_.relative_attention_num_buckets,
+                                                       config_.relative_attention_max_distance);
+    cache.distance_bias = decoder_.relative_bias.index_select(0, bucket).t().contiguous();
+    cache.capacity = capacity;
+  }
+  const std::int64_t L = cache.length + 1;
+  const at::Tensor self_bias =
+      cache.distance_bias.narrow(1, cache.capacity - L, L).view({1, H, 1, L}).expand({B, H, 1, L}).reshape({B * H, 1, L});
+  layers::Dropout off;
+  at::Tensor x = at::embedding(shared_, token_B);
+  for (std::size_t i = 0; i < cache.layers.size(); ++i) {
+    const auto& block = decoder_.blocks[i];
+    auto& layer = cache.layers[i];
+    at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
+    layer.keys.narrow(2, cache.length, 1).copy_(split_heads(at::mm(n, block.self.k.t()), H));
+    layer.values.narrow(2, cache.length, 1).copy_(split_heads(at::mm(n, block.self.v.t()), H));
+    at::Tensor context = attend(split_heads(at::mm(n, block.self.q.t()), H), layer.keys.narrow(2, 0, L), layer.values.narrow(2, 0, L), self_bias);
+    x = layers::project_and_add(x, context, block.self.o, off);
+    n = layers::rms_norm(x, block.cross_norm, config_.layer_norm_epsilon);
+    context = attend(split_heads(at::mm(n, block.cross.q.t()), H), layer.cross_keys, layer.cross_values, cache.cross_bias);
+    x = layers::project_and_add(x, context, block.cross.o, off);
+    x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, off);
+  }
+  ++cache.length;
+  return logits(layers::rms_norm(x, decoder_.final_norm, config_.layer_norm_epsilon));
+}
+
+void T5::keep_rows(DecoderCache& cache, const at::Tensor& rows) const {
+  const at::NoGradGuard no_grad;
+  const std::int64_t H = config_.num_heads, S = cache.cross_bias.size(2), kept = rows.size(0);
+  for (auto& layer : cache.layers) {
+    for (at::Tensor* part : {&layer.keys, &layer.values}) {
+      if (!part->defined()) continue;
+      at::Tensor smaller = at::empty({kept, H, cache.capacity, config_.d_kv}, part->options());
+      smaller.narrow(2, 0, cache.length).copy_(part->narrow(2, 0, cache.length).index_select(0, rows));
+      *part = smaller;
+    }
+    layer.cross_keys = layer.cross_keys.index_select(0, rows);
+    layer.cross_values = layer.cross_values.index_select(0, rows);
+  }
+  cache.cross_bias = cache.cross_bias.view({cache.rows, H, 1, S}).index_select(0, rows).view({kept * H, 1, S});
+  cache.rows = kept;
+}
+
+}  // namespace plumbline

@@ -1,0 +1,48 @@
+#include "worker/model/parameters.hpp"
+
+#include "common/core/check.hpp"
+
+namespace plumbline {
+
+namespace {
+constexpr std::int64_t kAlignElements = 16;  // 64 bytes of fp32
+
+at::Tensor view_of(const at::Tensor& flat, const ParameterSpec& spec) {
+  return flat.narrow(0, spec.offset, spec.size()).view(spec.shape).detach();
+}
+}  // namespace
+
+std::int64_t ParameterSpec::size() const {
+  std::int64_t n = 1;
+  for (const auto d : shape) n *= d;
+  return n;
+}
+
+Parameters::Parameters(std::vector<ParameterSpec> specs, at::Device device) : specs_(std::move(specs)) {
+  for (std::size_t i = 0; i < specs_.size(); ++i) {
+    auto& spec = specs_[i];
+    spec.offset = flat_size_;
+    flat_size_ += (spec.size() + kAlignElements - 1) / kAlignElements * kAlignElements;
+    PLUMBLINE_CHECK(index_.emplace(spec.name, i).second, "two parameters have the name " + spec.name);
+  }
+  flat_ = at::zeros({flat_size_}, at::TensorOptions().dtype(at::kFloat).device(device));
+  views_.reserve(specs_.size());
+  for (const auto& spec : specs_) views_.push_back(view_of(flat_, spec).requires_grad_(true));
+}
+
+const at::Tensor& Parameters::get(const std::string& name) const {
+  const auto found = index_.find(name);
+  PLUMBLINE_CHECK(found != index_.end(), "the model has no parameter " + name);
+  return views_[found->second];
+}
+
+void Parameters::bind_gradient(const at::Tensor& flat_gradient) {
+  PLUMBLINE_CHECK(flat_gradient.dim() == 1 && flat_gradient.size(0) == flat_size_ && flat_gradient.is_contiguous() &&
+                      flat_gradient.scalar_type() == at::kFloat,
+                  "the gradient buffer does not fit the parameters");
+  for (std::size_t i = 0; i < specs_.size(); ++i) views_[i].mutable_grad() = view_of(flat_gradient, specs_[i]);
+}
+
+at::Tensor Parameters::new_flat() const { return at::zeros_like(flat_); }
+
+}  // namespace plumbline

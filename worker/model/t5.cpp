@@ -1,0 +1,193 @@
+#include "worker/model/t5.hpp"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cmath>
+#include <string>
+
+namespace plumbline {
+
+namespace {
+
+std::string block_name(const char* stack, int i) { return std::string(stack) + ".block." + std::to_string(i) + ".layer."; }
+
+void add_attention(std::vector<ParameterSpec>& specs, const std::string& prefix, const ModelConfig& c) {
+  const std::int64_t inner = static_cast<std::int64_t>(c.num_heads) * c.d_kv;
+  for (const char* part : {"q", "k", "v"}) specs.push_back({prefix + part + ".weight", {inner, c.d_model}});
+  specs.push_back({prefix + "o.weight", {c.d_model, inner}});
+}
+
+void add_stack(std::vector<ParameterSpec>& specs, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
+  const bool gated = c.feed_forward_proj == "gated-gelu";
+  for (int i = 0; i < num_layers; ++i) {
+    const std::string block = block_name(stack, i);
+    add_attention(specs, block + "0.SelfAttention.", c);
+    if (i == 0)
+      specs.push_back({block + "0.SelfAttention.relative_attention_bias.weight", {c.relative_attention_num_buckets, c.num_heads}});
+    specs.push_back({block + "0.layer_norm.weight", {c.d_model}});
+    if (decoder) {
+      add_attention(specs, block + "1.EncDecAttention.", c);
+      specs.push_back({block + "1.layer_norm.weight", {c.d_model}});
+    }
+    const std::string ff = block + (decoder ? "2." : "1.");
+    for (const char* part : gated ? std::vector<const char*>{"wi_0", "wi_1"} : std::vector<const char*>{"wi"})
+      specs.push_back({ff + "DenseReluDense." + part + ".weight", {c.d_ff, c.d_model}});
+    specs.push_back({ff + "DenseReluDense.wo.weight", {c.d_model, c.d_ff}});
+    specs.push_back({ff + "layer_norm.weight", {c.d_model}});
+  }
+  specs.push_back({std::string(stack) + ".final_layer_norm.weight", {c.d_model}});
+}
+
+std::vector<ParameterSpec> specs_of(const ModelConfig& c) {
+  std::vector<ParameterSpec> specs{{"shared.weight", {c.vocab_size, c.d_model}}};
+  add_stack(specs, c, "encoder", c.num_layers, false);
+  add_stack(specs, c, "decoder", c.num_decoder_layers, true);
+  if (!c.tie_word_embeddings) specs.push_back({"lm_head.weight", {c.vocab_size, c.d_model}});
+  return specs;
+}
+
+layers::AttentionWeights attention_of(const Parameters& p, const std::string& prefix) {
+  return {p.get(prefix + "q.weight"), p.get(prefix + "k.weight"), p.get(prefix + "v.weight"), p.get(prefix + "o.weight")};
+}
+
+layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
+  layers::Stack result;
+  for (int i = 0; i < num_layers; ++i) {
+    const std::string block = block_name(stack, i), ff = block + (decoder ? "2." : "1."), dense = ff + "DenseReluDense.";
+    layers::Block b;
+    b.self = attention_of(p, block + "0.SelfAttention.");
+    b.self_norm = p.get(block + "0.layer_norm.weight");
+    if (decoder) {
+      b.cross = attention_of(p, block + "1.EncDecAttention.");
+      b.cross_norm = p.get(block + "1.layer_norm.weight");
+    }
+    const bool gated = c.feed_forward_proj == "gated-gelu";
+    b.ff.wi_0 = p.get(dense + (gated ? "wi_0.weight" : "wi.weight"));
+    if (gated) b.ff.wi_1 = p.get(dense + "wi_1.weight");
+    b.ff.wo = p.get(dense + "wo.weight");
+    b.ff_norm = p.get(ff + "layer_norm.weight");
+    result.blocks.push_back(std::move(b));
+  }
+  result.relative_bias = p.get(block_name(stack, 0) + "0.SelfAttention.relative_attention_bias.weight");
+  result.final_norm = p.get(std::string(stack) + ".final_layer_norm.weight");
+  return result;
+}
+
+/// The deviation that HF's _init_weights gives a tensor; 0 for a layer norm, which is all ones.
+double deviation(const std::string& name, const ModelConfig& c) {
+  const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+  if (has("layer_norm")) return 0;
+  if (name == "shared.weight") return 1.0;
+  if (has(".q.weight")) return 1.0 / std::sqrt(static_cast<double>(c.d_model) * c.d_kv);
+  if (has(".o.weight")) return 1.0 / std::sqrt(static_cast<double>(c.num_heads) * c.d_kv);
+  if (has(".wo.weight")) return 1.0 / std::sqrt(static_cast<double>(c.d_ff));
+  return 1.0 / std::sqrt(static_cast<double>(c.d_model));
+}
+
+/// SplitMix64's finaliser: streams of neighbouring keys have nothing in common.
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+at::Tensor time_major(const at::Tensor& x_BTD) {  // [B,T,D] -> [T*B,D]; no copy when x is a view of time-major memory
+  return x_BTD.transpose(0, 1).reshape({-1, x_BTD.size(2)});
+}
+
+}  // namespace
+
+T5::T5(const ModelConfig& config, at::Device device)
+    : config_(config), parameters_(specs_of(config), device),
+      encoder_(stack_of(parameters_, config, "encoder", config.num_layers, false)),
+      decoder_(stack_of(parameters_, config, "decoder", config.num_decoder_layers, true)),
+      shared_(parameters_.get("shared.weight")),
+      head_(config.tie_word_embeddings ? shared_ : parameters_.get("lm_head.weight")) {}
+
+void T5::initialize(std::uint64_t seed) {
+  const at::NoGradGuard no_grad;
+  at::Generator generator = at::detail::createCPUGenerator(mix(seed));
+  for (const auto& spec : parameters_.specs()) {
+    at::Tensor value = at::empty(spec.shape, at::kFloat);
+    const double std = deviation(spec.name, config_);
+    if (std == 0) value.fill_(1.0);
+    else value.normal_(0.0, std, generator);
+    parameters_.flat().narrow(0, spec.offset, spec.size()).copy_(value.reshape({-1}));
+  }
+}
+
+layers::Dropout T5::dropout_for(std::optional<DropoutKey> key, std::uint64_t pass) const {
+  if (!key) return {};
+  return layers::Dropout(config_.dropout_rate, mix(mix(key->seed) + pass), parameters_.flat().device());
+}
+
+at::Tensor T5::embed(const at::Tensor& tokens_BT) const {
+  return at::embedding(shared_, tokens_BT.t().reshape({-1}));
+}
+
+at::Tensor T5::encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS, std::optional<DropoutKey> dropout_key) const {
+  const std::int64_t B = source_BS.size(0), S = source_BS.size(1), H = config_.num_heads;
+  layers::Dropout dropout = dropout_for(dropout_key, 1);
+  at::Tensor x = dropout(embed(source_BS));
+  const at::Tensor position = layers::position_bias(encoder_.relative_bias, S, true, config_.relative_attention_max_distance);
+  const at::Tensor bias = (position.unsqueeze(0) + layers::additive_mask(source_mask_BS).view({B, 1, 1, S})).reshape({B * H, S, S});
+  for (const auto& block : encoder_.blocks) {
+    const at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
+    const at::Tensor context = layers::attention(at::mm(n, block.self.q.t()), at::mm(n, block.self.k.t()),
+                                                 at::mm(n, block.self.v.t()), bias, B, H, dropout);
+    x = layers::project_and_add(x, context, block.self.o, dropout);
+    x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, dropout);
+  }
+  x = dropout(layers::rms_norm(x, encoder_.final_norm, config_.layer_norm_epsilon));
+  return x.view({S, B, config_.d_model}).transpose(0, 1);
+}
+
+at::Tensor T5::decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
+                      std::optional<DropoutKey> dropout) const {
+  return decode_rows(input_BT, memory_BSD, source_mask_BS, at::Tensor(), dropout);
+}
+
+at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
+                           const at::Tensor& memory_row_R, std::optional<DropoutKey> dropout_key) const {
+  const std::int64_t R = input_RT.size(0), T = input_RT.size(1), S = memory_BSD.size(1), B = memory_BSD.size(0);
+  const std::int64_t H = config_.num_heads;
+  layers::Dropout dropout = dropout_for(dropout_key, 2);
+  at::Tensor x = dropout(embed(input_RT));
+  const at::Tensor memory = time_major(memory_BSD);
+  // Rows of the memory's keys and values that the outputs attend to, time-major: row s*B + memory_row[r].
+  at::Tensor gather;
+  at::Tensor mask = source_mask_BS;
+  if (memory_row_R.defined()) {
+    const at::Tensor start = at::arange(S, memory_row_R.options()) * B;
+    gather = (start.unsqueeze(1) + memory_row_R.unsqueeze(0)).reshape({-1});
+    mask = mask.index_select(0, memory_row_R);
+  }
+  const auto project = [&](const at::Tensor& weight) {
+    const at::Tensor y = at::mm(memory, weight.t());
+    return gather.defined() ? at::embedding(y, gather) : y;
+  };
+  const at::Tensor cross_bias = layers::additive_mask(mask).view({R, 1, 1, S}).expand({R, H, 1, S}).reshape({R * H, 1, S});
+  const at::Tensor causal = layers::additive_mask(at::ones({T, T}, mask.options()).tril());
+  const at::Tensor position = layers::position_bias(decoder_.relative_bias, T, false, config_.relative_attention_max_distance);
+  const at::Tensor self_bias = (position + causal).unsqueeze(0).expand({R, H, T, T}).reshape({R * H, T, T});
+  for (const auto& block : decoder_.blocks) {
+    at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
+    at::Tensor context = layers::attention(at::mm(n, block.self.q.t()), at::mm(n, block.self.k.t()),
+                                           at::mm(n, block.self.v.t()), self_bias, R, H, dropout);
+    x = layers::project_and_add(x, context, block.self.o, dropout);
+    n = layers::rms_norm(x, block.cross_norm, config_.layer_norm_epsilon);
+    context = layers::attention(at::mm(n, block.cross.q.t()), project(block.cross.k), project(block.cross.v), cross_bias, R, H, dropout);
+    x = layers::project_and_add(x, context, block.cross.o, dropout);
+    x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, dropout);
+  }
+  x = dropout(layers::rms_norm(x, decoder_.final_norm, config_.layer_norm_epsilon));
+  return x.view({T, R, config_.d_model}).transpose(0, 1);
+}
+
+at::Tensor T5::logits(const at::Tensor& states) const {
+  if (!config_.tie_word_embeddings) return at::linear(states, head_);
+  return at::linear(states * (1.0 / std::sqrt(static_cast<double>(config_.d_model))), head_);
+}
+
+}  // namespace plumbline
