@@ -1,0 +1,53 @@
+// The C++ side of check_hf.py.
+//   parity_logits make gated|relu FOLDER     a random checkpoint
+//   parity_logits logits FOLDER OUT          OUT (safetensors): source [3,13], input [3,7], logits [3,7,V] of the checkpoint
+#include <cstdio>
+#include <string>
+
+#include "worker/model/safetensors.hpp"
+#include "worker/model/t5.hpp"
+
+namespace plumbline {
+namespace {
+
+Status make(const std::string& kind, const std::filesystem::path& folder) {
+  ModelConfig config;
+  config.vocab_size = 200, config.d_model = 48, config.d_kv = 12, config.d_ff = 80, config.num_layers = 2, config.num_decoder_layers = 3;
+  config.feed_forward_proj = kind == "relu" ? "relu" : "gated-gelu";
+  config.tie_word_embeddings = kind == "relu";
+  T5 model(config, at::kCPU);
+  model.initialize(11);
+  return save_model(model, folder);
+}
+
+Status write_logits(const std::filesystem::path& folder, const std::filesystem::path& out) {
+  const at::NoGradGuard no_grad;
+  PLUMBLINE_ASSIGN(const auto model, load_model(folder, at::kCPU));
+  const std::int64_t vocab = model->config().vocab_size;
+  at::Tensor source = at::remainder(at::arange(0, 39, at::kLong) * 37, vocab - 3).view({3, 13}) + 3;
+  source[1].narrow(0, 8, 5).fill_(0);
+  source[2].narrow(0, 2, 11).fill_(0);
+  at::Tensor input = at::remainder(at::arange(0, 21, at::kLong) * 53, vocab - 3).view({3, 7}) + 3;
+  input.select(1, 0).fill_(0);
+  const at::Tensor mask = source.ne(0);
+  const at::Tensor logits = model->logits(model->decode(input, model->encode(source, mask), mask));
+  return write_safetensors(out, {{"source", source}, {"input", input}, {"logits", logits}});
+}
+
+int run(int argc, char** argv) {
+  const std::string verb = argc == 4 ? argv[1] : "";
+  if (verb != "make" && verb != "logits") {
+    std::fputs("usage: parity_logits make gated|relu FOLDER | logits FOLDER OUT\n", stderr);
+    return 2;
+  }
+  at::set_num_threads(1);
+  const Status status = verb == "make" ? make(argv[2], argv[3]) : write_logits(argv[2], argv[3]);
+  if (status) return 0;
+  std::fprintf(stderr, "%s\n", to_string(status.error()).c_str());
+  return static_cast<int>(status.error().code);
+}
+
+}  // namespace
+}  // namespace plumbline
+
+int main(int argc, char** argv) { return plumbline::run(argc, argv); }
