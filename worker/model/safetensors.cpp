@@ -100,8 +100,9 @@ Status write_safetensors(const std::filesystem::path& file, const std::vector<Na
     if (dtype == nullptr) return run_error("the tensor " + name + " has a dtype that Plumbline does not write", file.string());
     values.push_back(tensor.detach().to(at::kCPU).contiguous());
     const std::uint64_t bytes = values.back().nbytes();
-    header += "," + Json(name).dump() + R"(:{"dtype":")" + dtype->name + R"(","shape":)" + Json(tensor.sizes().vec()).dump() +
-              R"(,"data_offsets":[)" + std::to_string(offset) + "," + std::to_string(offset + bytes) + "]}";
+    header.append(",").append(Json(name).dump()).append(R"(:{"dtype":")").append(dtype->name);
+    header.append(R"(","shape":)").append(Json(tensor.sizes().vec()).dump()).append(R"(,"data_offsets":[)");
+    header.append(std::to_string(offset)).append(",").append(std::to_string(offset + bytes)).append("]}");
     offset += bytes;
   }
   header += "}";
