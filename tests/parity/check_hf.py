@@ -3,7 +3,8 @@
 
     check_hf.py --tool build/bin/parity_logits [CHECKPOINT…]
 
-Without CHECKPOINT two random ones are made. Exit status: 0 the same to 1e-4, 1 not, 77 Transformers cannot be imported here.
+Without CHECKPOINT two random ones are made. Exit status: 0 the same to 1e-4, 1 not, 77 Transformers cannot be
+imported here.
 """
 import argparse
 import subprocess
@@ -28,10 +29,12 @@ def check(tool, checkpoint, scratch):
     wrong = {key: list(value) for key, value in info.items() if key != "error_msgs" and value} | (
         {"error_msgs": info["error_msgs"]} if info.get("error_msgs") else {})
     with torch.no_grad():
-        logits = model.eval()(input_ids=ours["source"], attention_mask=(ours["source"] != 0).long(), decoder_input_ids=ours["input"]).logits
+        logits = model.eval()(input_ids=ours["source"], attention_mask=(ours["source"] != 0).long(),
+                              decoder_input_ids=ours["input"]).logits
     difference = (logits - ours["logits"]).abs().max().item()
     good = not wrong and difference < 1e-4
-    print(f"{checkpoint}: largest difference of a logit {difference:.2e}; keys that do not fit: {wrong or 'none'}; {'ok' if good else 'WRONG'}")
+    print(f"{checkpoint}: largest difference of a logit {difference:.2e}; keys that do not fit: {wrong or 'none'}; "
+          f"{'ok' if good else 'WRONG'}")
     return good
 
 

@@ -1,6 +1,6 @@
 // The C++ side of check_hf.py.
 //   parity_logits make gated|relu FOLDER     a random checkpoint
-//   parity_logits logits FOLDER OUT          OUT (safetensors): source [3,13], input [3,7], logits [3,7,V] of the checkpoint
+//   parity_logits logits FOLDER OUT          OUT (safetensors): source, input, and the checkpoint's logits
 #include <cstdio>
 #include <string>
 
@@ -12,7 +12,8 @@ namespace {
 
 Status make(const std::string& kind, const std::filesystem::path& folder) {
   ModelConfig config;
-  config.vocab_size = 200, config.d_model = 48, config.d_kv = 12, config.d_ff = 80, config.num_layers = 2, config.num_decoder_layers = 3;
+  config.vocab_size = 200, config.d_model = 48, config.d_kv = 12, config.d_ff = 80, config.num_layers = 2,
+  config.num_decoder_layers = 3;
   config.feed_forward_proj = kind == "relu" ? "relu" : "gated-gelu";
   config.tie_word_embeddings = kind == "relu";
   T5 model(config, at::kCPU);

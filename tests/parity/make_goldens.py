@@ -52,11 +52,12 @@ def save_model(model, kind, folder):
     config = json.loads(model.config.to_json_string())
     config["tie_word_embeddings"] = kind == "relu"
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    save_file({name: p.detach().contiguous() for name, p in model.named_parameters()}, folder / "model.safetensors", metadata={"format": "pt"})
+    weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     loaded = T5ForConditionalGeneration.from_pretrained(folder).eval()
     tokens = torch.arange(12).view(2, 6)
     with torch.no_grad():
-        same = torch.equal(model(input_ids=tokens, decoder_input_ids=tokens).logits, loaded(input_ids=tokens, decoder_input_ids=tokens).logits)
+        same = torch.equal(*(m(input_ids=tokens, decoder_input_ids=tokens).logits for m in (model, loaded)))
     assert same, f"{folder} does not load as it was made"
 
 

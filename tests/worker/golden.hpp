@@ -1,5 +1,5 @@
-// What Hugging Face Transformers computed for tests/parity/goldens (see make_goldens.py there), for the tests of the rooms
-// that must agree with it.
+// What Hugging Face Transformers computed for tests/parity/goldens (see make_goldens.py there), for the tests of the
+// rooms that must agree with it.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -20,7 +20,8 @@ struct Golden {
   std::map<std::string, at::Tensor> tensors;
   Json numbers;
 
-  explicit Golden(const std::string& name) : folder(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "tests/parity/goldens" / name) {
+  explicit Golden(const std::string& name)
+      : folder(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "tests/parity/goldens" / name) {
     at::set_num_threads(1);
     model = load_model(folder, at::kCPU).value();
     tensors = read_safetensors(folder / "golden.safetensors").value();
@@ -40,7 +41,8 @@ inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
 /// A small model with every kind of layer.
 inline ModelConfig small_config() {
   ModelConfig c;
-  c.vocab_size = 64, c.d_model = 16, c.d_kv = 4, c.d_ff = 24, c.num_layers = 2, c.num_decoder_layers = 2, c.num_heads = 3;
+  c.vocab_size = 64, c.d_model = 16, c.d_kv = 4, c.d_ff = 24, c.num_layers = 2, c.num_decoder_layers = 2,
+  c.num_heads = 3;
   c.relative_attention_num_buckets = 8, c.relative_attention_max_distance = 12;
   return c;
 }
@@ -49,7 +51,8 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::path(testing::TempDir()) / (std::string("plumbline_") + test->test_suite_name() + "_" + test->name());
+    path_ = std::filesystem::path(testing::TempDir()) /
+            (std::string("plumbline_") + test->test_suite_name() + "_" + test->name());
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }

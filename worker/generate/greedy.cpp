@@ -6,7 +6,8 @@
 
 namespace plumbline {
 
-std::vector<Generated> generate_greedy(const T5& model, const at::Tensor& source_BS, const at::Tensor& source_mask_BS, int max_new_tokens) {
+std::vector<Generated> generate_greedy(const T5& model, const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
+                                       int max_new_tokens) {
   const at::NoGradGuard no_grad;
   const std::int64_t num_rows = source_BS.size(0);
   std::vector<Generated> outputs(static_cast<std::size_t>(num_rows));

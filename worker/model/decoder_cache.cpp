@@ -13,8 +13,8 @@ struct DecoderCache {
     at::Tensor cross_keys, cross_values;  ///< [B,H,S,K]
   };
   std::vector<Layer> layers;
-  at::Tensor cross_bias;      ///< [B*H,1,S]
-  at::Tensor distance_bias;   ///< [H,capacity]; entry capacity-1-d is the bias of a key d positions back
+  at::Tensor cross_bias;     ///< [B*H,1,S]
+  at::Tensor distance_bias;  ///< [H,capacity]; entry capacity-1-d is the bias of a key d positions back
   std::int64_t rows = 0, length = 0, capacity = 0;
 };
 
@@ -37,7 +37,8 @@ std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> T5::start_cache(const at:
                                                                        const at::Tensor& source_mask_BS) const {
   const at::NoGradGuard no_grad;
   const std::int64_t B = memory_BSD.size(0), S = memory_BSD.size(1), H = config_.num_heads, K = config_.d_kv;
-  auto cache = std::unique_ptr<DecoderCache, void (*)(DecoderCache*)>(new DecoderCache, [](DecoderCache* c) { delete c; });
+  auto cache =
+      std::unique_ptr<DecoderCache, void (*)(DecoderCache*)>(new DecoderCache, [](DecoderCache* c) { delete c; });
   const at::Tensor memory = memory_BSD.reshape({B * S, config_.d_model});
   for (const auto& block : decoder_.blocks) {
     DecoderCache::Layer layer;
@@ -48,7 +49,8 @@ std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> T5::start_cache(const at:
     layer.cross_values = project(block.cross.v);
     cache->layers.push_back(std::move(layer));
   }
-  cache->cross_bias = layers::additive_mask(source_mask_BS).view({B, 1, 1, S}).expand({B, H, 1, S}).reshape({B * H, 1, S});
+  cache->cross_bias =
+      layers::additive_mask(source_mask_BS).view({B, 1, 1, S}).expand({B, H, 1, S}).reshape({B * H, 1, S});
   cache->rows = B;
   return cache;
 }
@@ -71,8 +73,10 @@ at::Tensor T5::step(DecoderCache& cache, const at::Tensor& token_B) const {
     cache.capacity = capacity;
   }
   const std::int64_t L = cache.length + 1;
-  const at::Tensor self_bias =
-      cache.distance_bias.narrow(1, cache.capacity - L, L).view({1, H, 1, L}).expand({B, H, 1, L}).reshape({B * H, 1, L});
+  const at::Tensor self_bias = cache.distance_bias.narrow(1, cache.capacity - L, L)
+                                   .view({1, H, 1, L})
+                                   .expand({B, H, 1, L})
+                                   .reshape({B * H, 1, L});
   layers::Dropout off;
   at::Tensor x = at::embedding(shared_, token_B);
   for (std::size_t i = 0; i < cache.layers.size(); ++i) {
@@ -81,10 +85,12 @@ at::Tensor T5::step(DecoderCache& cache, const at::Tensor& token_B) const {
     at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
     layer.keys.narrow(2, cache.length, 1).copy_(split_heads(at::mm(n, block.self.k.t()), H));
     layer.values.narrow(2, cache.length, 1).copy_(split_heads(at::mm(n, block.self.v.t()), H));
-    at::Tensor context = attend(split_heads(at::mm(n, block.self.q.t()), H), layer.keys.narrow(2, 0, L), layer.values.narrow(2, 0, L), self_bias);
+    at::Tensor context = attend(split_heads(at::mm(n, block.self.q.t()), H), layer.keys.narrow(2, 0, L),
+                                layer.values.narrow(2, 0, L), self_bias);
     x = layers::project_and_add(x, context, block.self.o, off);
     n = layers::rms_norm(x, block.cross_norm, config_.layer_norm_epsilon);
-    context = attend(split_heads(at::mm(n, block.cross.q.t()), H), layer.cross_keys, layer.cross_values, cache.cross_bias);
+    context =
+        attend(split_heads(at::mm(n, block.cross.q.t()), H), layer.cross_keys, layer.cross_values, cache.cross_bias);
     x = layers::project_and_add(x, context, block.cross.o, off);
     x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, off);
   }

@@ -11,19 +11,22 @@ namespace plumbline::layers {
 namespace {
 at::Generator make_generator(at::Device device, std::uint64_t seed) {
   if (device.is_cpu()) return at::detail::createCPUGenerator(seed);
-  at::Generator generator = at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  at::Generator generator =
+      at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
   generator.set_current_seed(seed);
   return generator;
 }
 
 /// One node with a closed-form gradient in place of the seven that the formula's operators would record.
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
-  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            double epsilon) {
     const at::Tensor inverse = at::mul(x, x).mean(-1, true).add_(epsilon).rsqrt_();
     ctx->save_for_backward({x, weight, inverse});
     return at::mul(x, inverse).mul_(weight);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
     const at::Tensor normed = at::mul(x, inverse);
@@ -63,7 +66,8 @@ at::Tensor relative_buckets(const at::Tensor& relative, bool bidirectional, int 
   }
   const int exact = n / 2;
   // The same fp32 operations as HF's, so that a distance on a boundary falls into the same bucket.
-  const at::Tensor scaled = at::log(distance.to(at::kFloat) / exact) / std::log(static_cast<double>(max_distance) / exact) * (n - exact);
+  const at::Tensor scaled =
+      at::log(distance.to(at::kFloat) / exact) / std::log(static_cast<double>(max_distance) / exact) * (n - exact);
   const at::Tensor far = (scaled.clamp_min(0).to(at::kLong) + exact).clamp_max(n - 1);
   return base + at::where(distance.lt(exact), distance, far);
 }
@@ -71,7 +75,8 @@ at::Tensor relative_buckets(const at::Tensor& relative, bool bidirectional, int 
 at::Tensor position_bias(const at::Tensor& relative_bias, std::int64_t length, bool bidirectional, int max_distance) {
   const at::Tensor position = at::arange(length, relative_bias.options().dtype(at::kLong).requires_grad(false));
   const at::Tensor relative = position.unsqueeze(0) - position.unsqueeze(1);
-  const at::Tensor bucket = relative_buckets(relative, bidirectional, static_cast<int>(relative_bias.size(0)), max_distance);
+  const at::Tensor bucket =
+      relative_buckets(relative, bidirectional, static_cast<int>(relative_bias.size(0)), max_distance);
   return at::embedding(relative_bias, bucket).permute({2, 0, 1});
 }
 
@@ -89,12 +94,14 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   return at::bmm(weights, split(v)).transpose(0, 1).reshape({-1, width});
 }
 
-at::Tensor project_and_add(const at::Tensor& residual, const at::Tensor& x, const at::Tensor& weight, Dropout& dropout) {
+at::Tensor project_and_add(const at::Tensor& residual, const at::Tensor& x, const at::Tensor& weight,
+                           Dropout& dropout) {
   if (!dropout.active()) return at::addmm(residual, x, weight.t());
   return residual + dropout(at::mm(x, weight.t()));
 }
 
-at::Tensor feed_forward(const at::Tensor& residual, const at::Tensor& normed, const FeedForwardWeights& w, Dropout& dropout) {
+at::Tensor feed_forward(const at::Tensor& residual, const at::Tensor& normed, const FeedForwardWeights& w,
+                        Dropout& dropout) {
   const at::Tensor first = at::mm(normed, w.wi_0.t());
   const at::Tensor hidden = w.wi_1.defined() ? at::gelu(first, "tanh") * at::mm(normed, w.wi_1.t()) : at::relu(first);
   return project_and_add(residual, dropout(hidden), w.wo, dropout);

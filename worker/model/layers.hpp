@@ -13,8 +13,12 @@
 
 namespace plumbline::layers {
 
-struct AttentionWeights { at::Tensor q, k, v, o; };  ///< [H*K,D] x 3, [D,H*K]
-struct FeedForwardWeights { at::Tensor wi_0, wi_1, wo; };  ///< wi_1 undefined: relu(x wi_0) wo, else gelu(x wi_0) * (x wi_1) wo
+struct AttentionWeights {
+  at::Tensor q, k, v, o;
+};  ///< [H*K,D] x 3, [D,H*K]
+struct FeedForwardWeights {
+  at::Tensor wi_0, wi_1, wo;
+};  ///< wi_1 undefined: relu(x wi_0) wo, else gelu(x wi_0) * (x wi_1) wo
 struct Block {
   at::Tensor self_norm, cross_norm, ff_norm;  ///< [D]; cross_norm undefined in the encoder
   AttentionWeights self, cross;
@@ -59,6 +63,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 at::Tensor project_and_add(const at::Tensor& residual, const at::Tensor& x, const at::Tensor& weight, Dropout& dropout);
 
 /// residual + feed-forward of the normed x.
-at::Tensor feed_forward(const at::Tensor& residual, const at::Tensor& normed, const FeedForwardWeights& w, Dropout& dropout);
+at::Tensor feed_forward(const at::Tensor& residual, const at::Tensor& normed, const FeedForwardWeights& w,
+                        Dropout& dropout);
 
 }  // namespace plumbline::layers

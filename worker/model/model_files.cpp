@@ -10,7 +10,8 @@ namespace plumbline {
 Status save_model(const T5& model, const std::filesystem::path& folder) {
   const at::NoGradGuard no_grad;
   std::vector<NamedTensor> tensors;
-  for (const auto& spec : model.parameters().specs()) tensors.push_back({spec.name, model.parameters().get(spec.name).detach()});
+  for (const auto& spec : model.parameters().specs())
+    tensors.push_back({spec.name, model.parameters().get(spec.name).detach()});
   PLUMBLINE_TRY(write_file_atomically(folder / "config.json", to_hf_config(model.config()).dump(2) + "\n"));
   return write_safetensors(folder / "model.safetensors", tensors);
 }
@@ -24,7 +25,8 @@ Status read_weights(T5& model, const std::filesystem::path& file, MissingHead mi
   const at::NoGradGuard no_grad;
   const char* const hint = "config.json and model.safetensors must be of the same model.";
   PLUMBLINE_ASSIGN(auto tensors, read_safetensors(file));
-  if (missing_head == MissingHead::kSharedEmbedding && !tensors.contains("lm_head.weight") && tensors.contains("shared.weight"))
+  if (missing_head == MissingHead::kSharedEmbedding && !tensors.contains("lm_head.weight") &&
+      tensors.contains("shared.weight"))
     tensors.emplace("lm_head.weight", tensors.at("shared.weight"));
   std::set<std::string> known{"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
   if (model.config().tie_word_embeddings) known.insert("lm_head.weight");
@@ -34,13 +36,16 @@ Status read_weights(T5& model, const std::filesystem::path& file, MissingHead mi
     if (found == tensors.end()) return data_error("the tensor " + spec.name + " is missing", file.string(), hint);
     const at::Tensor& tensor = found->second;
     if (tensor.scalar_type() != at::kFloat)
-      return data_error("the tensor " + spec.name + " is not F32", file.string(), "Save the model in 32-bit floats first.");
+      return data_error("the tensor " + spec.name + " is not F32", file.string(),
+                        "Save the model in 32-bit floats first.");
     if (tensor.sizes() != at::IntArrayRef(spec.shape))
-      return data_error("the tensor " + spec.name + " has shape " + c10::str(tensor.sizes()) + ", not " + c10::str(at::IntArrayRef(spec.shape)),
+      return data_error("the tensor " + spec.name + " has shape " + c10::str(tensor.sizes()) + ", not " +
+                            c10::str(at::IntArrayRef(spec.shape)),
                         file.string(), hint);
   }
   for (const auto& [name, tensor] : tensors)
-    if (!known.contains(name)) return data_error("the tensor " + name + " is not part of this model", file.string(), hint);
+    if (!known.contains(name))
+      return data_error("the tensor " + name + " is not part of this model", file.string(), hint);
   for (const auto& spec : model.parameters().specs())
     model.parameters().flat().narrow(0, spec.offset, spec.size()).copy_(tensors.at(spec.name).reshape({-1}));
   return {};
@@ -48,14 +53,16 @@ Status read_weights(T5& model, const std::filesystem::path& file, MissingHead mi
 
 }  // namespace
 
-Status load_weights(T5& model, const std::filesystem::path& file) { return read_weights(model, file, MissingHead::kError); }
+Status load_weights(T5& model, const std::filesystem::path& file) {
+  return read_weights(model, file, MissingHead::kError);
+}
 
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device) {
   const auto config_file = folder / "config.json";
   PLUMBLINE_ASSIGN(const Json json, read_json_file(config_file));
   PLUMBLINE_ASSIGN(ModelConfig config, from_hf_config(json, config_file.string()));
-  // Transformers 5 writes "tie_word_embeddings": true whatever it ties, and says by this key whether the head scales. A head without
-  // scaling is an untied one here; one that is truly tied starts as a copy.
+  // Transformers 5 writes "tie_word_embeddings": true whatever it ties, and says by this key whether the head scales. A
+  // head without scaling is an untied one here; one that is truly tied starts as a copy.
   const auto scale = json.find("scale_decoder_outputs");
   const bool unscaled = scale != json.end() && scale->is_boolean() && !scale->get<bool>();
   if (unscaled) config.tie_word_embeddings = false;
@@ -65,7 +72,8 @@ Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::
   } catch (const std::exception&) {  // c10's out-of-memory error
     return environment_error("no memory for a model of this size", config_file.string());
   }
-  PLUMBLINE_TRY(read_weights(*model, folder / "model.safetensors", unscaled ? MissingHead::kSharedEmbedding : MissingHead::kError));
+  PLUMBLINE_TRY(read_weights(*model, folder / "model.safetensors",
+                             unscaled ? MissingHead::kSharedEmbedding : MissingHead::kError));
   return model;
 }
 

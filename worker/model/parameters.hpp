@@ -13,17 +13,17 @@
 namespace plumbline {
 
 struct ParameterSpec {
-  std::string name;                  ///< HF's name: "encoder.block.0.layer.0.SelfAttention.q.weight"
+  std::string name;  ///< HF's name: "encoder.block.0.layer.0.SelfAttention.q.weight"
   std::vector<std::int64_t> shape;
-  std::int64_t offset = 0;           ///< in elements, multiple of 16
+  std::int64_t offset = 0;  ///< in elements, multiple of 16
 
   [[nodiscard]] std::int64_t size() const;  ///< number of elements
 };
 
 class Parameters {
  public:
-  Parameters(std::vector<ParameterSpec> specs, at::Device device);   ///< offsets are filled in; values are zero
-  Parameters(const Parameters&) = delete;                            // A copy would share the buffer.
+  Parameters(std::vector<ParameterSpec> specs, at::Device device);  ///< offsets are filled in; values are zero
+  Parameters(const Parameters&) = delete;                           // A copy would share the buffer.
   Parameters& operator=(const Parameters&) = delete;
   Parameters(Parameters&&) = default;
   Parameters& operator=(Parameters&&) = default;
@@ -35,7 +35,7 @@ class Parameters {
   [[nodiscard]] const at::Tensor& flat() const { return flat_; }
   /// Make every parameter's .grad a view into `flat_gradient` ([flat_size], fp32): backward accumulates there.
   void bind_gradient(const at::Tensor& flat_gradient);
-  [[nodiscard]] at::Tensor new_flat() const;                         ///< zeroed, [flat_size], 64-byte aligned
+  [[nodiscard]] at::Tensor new_flat() const;  ///< zeroed, [flat_size], 64-byte aligned
 
  private:
   std::vector<ParameterSpec> specs_;

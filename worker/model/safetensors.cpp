@@ -16,8 +16,13 @@ namespace {
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's bound
 constexpr std::size_t kDataAlign = 64;
 
-struct Dtype { at::ScalarType type; const char* name; std::uint64_t bytes; };
-constexpr std::array<Dtype, 4> kDtypes{{{at::kFloat, "F32", 4}, {at::kHalf, "F16", 2}, {at::kBFloat16, "BF16", 2}, {at::kLong, "I64", 8}}};
+struct Dtype {
+  at::ScalarType type;
+  const char* name;
+  std::uint64_t bytes;
+};
+constexpr std::array<Dtype, 4> kDtypes{
+    {{at::kFloat, "F32", 4}, {at::kHalf, "F16", 2}, {at::kBFloat16, "BF16", 2}, {at::kLong, "I64", 8}}};
 
 struct Entry {
   std::string name;
@@ -27,11 +32,13 @@ struct Entry {
 };
 
 Error bad(const std::filesystem::path& file, const std::string& message) {
-  return data_error(message, file.string(), "The file is damaged or was not written as safetensors; use an intact copy.");
+  return data_error(message, file.string(),
+                    "The file is damaged or was not written as safetensors; use an intact copy.");
 }
 
 /// One member of the header, checked against the `data_bytes` that follow it.
-Result<Entry> parse_entry(const std::filesystem::path& file, const std::string& name, const Json& json, std::uint64_t data_bytes) {
+Result<Entry> parse_entry(const std::filesystem::path& file, const std::string& name, const Json& json,
+                          std::uint64_t data_bytes) {
   const std::string where = file.string() + ": tensor " + name;
   Entry entry;
   entry.name = name;
@@ -44,7 +51,8 @@ Result<Entry> parse_entry(const std::filesystem::path& file, const std::string& 
       return data_error(std::string("the key \"") + key + "\" is missing or not a short list of numbers", where);
     std::vector<std::uint64_t> values;
     for (const auto& item : json[key]) {
-      if (!item.is_number_unsigned()) return data_error(std::string("the key \"") + key + "\" holds something other than counts", where);
+      if (!item.is_number_unsigned())
+        return data_error(std::string("the key \"") + key + "\" holds something other than counts", where);
       values.push_back(item.get<std::uint64_t>());
     }
     return values;
@@ -57,7 +65,8 @@ Result<Entry> parse_entry(const std::filesystem::path& file, const std::string& 
   entry.end = offsets[1];
   std::uint64_t elements = 1;
   for (const auto d : shape) {
-    if (d > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) || __builtin_mul_overflow(elements, d, &elements))
+    if (d > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) ||
+        __builtin_mul_overflow(elements, d, &elements))
       return data_error("its shape is too large", where);
     entry.shape.push_back(static_cast<std::int64_t>(d));
   }
@@ -67,7 +76,8 @@ Result<Entry> parse_entry(const std::filesystem::path& file, const std::string& 
   return entry;
 }
 
-Result<std::vector<Entry>> parse_header(const std::filesystem::path& file, const Json& header, std::uint64_t data_bytes) {
+Result<std::vector<Entry>> parse_header(const std::filesystem::path& file, const Json& header,
+                                        std::uint64_t data_bytes) {
   if (!header.is_object()) return bad(file, "the safetensors header is not a JSON object");
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
@@ -75,14 +85,17 @@ Result<std::vector<Entry>> parse_header(const std::filesystem::path& file, const
     PLUMBLINE_ASSIGN(Entry entry, parse_entry(file, name, value, data_bytes));
     entries.push_back(std::move(entry));
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   std::uint64_t expected = 0;
   for (const auto& entry : entries) {
-    if (entry.begin != expected) return bad(file, "the tensor " + entry.name + " overlaps another or leaves a gap before it");
+    if (entry.begin != expected)
+      return bad(file, "the tensor " + entry.name + " overlaps another or leaves a gap before it");
     expected = entry.end;
   }
   if (expected != data_bytes)
-    return bad(file, "the tensors end at byte " + std::to_string(expected) + " of " + std::to_string(data_bytes) + " bytes of data");
+    return bad(file, "the tensors end at byte " + std::to_string(expected) + " of " + std::to_string(data_bytes) +
+                         " bytes of data");
   return entries;
 }
 
@@ -97,7 +110,8 @@ Status write_safetensors(const std::filesystem::path& file, const std::vector<Na
     const Dtype* dtype = nullptr;
     for (const auto& known : kDtypes)
       if (tensor.scalar_type() == known.type) dtype = &known;
-    if (dtype == nullptr) return run_error("the tensor " + name + " has a dtype that Plumbline does not write", file.string());
+    if (dtype == nullptr)
+      return run_error("the tensor " + name + " has a dtype that Plumbline does not write", file.string());
     values.push_back(tensor.detach().to(at::kCPU).contiguous());
     const std::uint64_t bytes = values.back().nbytes();
     header.append(",").append(Json(name).dump()).append(R"(:{"dtype":")").append(dtype->name);
@@ -121,13 +135,16 @@ Result<std::map<std::string, at::Tensor>> read_safetensors(const std::filesystem
   if (ec) return data_error("cannot read the file: " + ec.message(), file.string());
   std::ifstream in(file, std::ios::binary);
   std::array<unsigned char, 8> prefix{};
-  if (!in.read(reinterpret_cast<char*>(prefix.data()), prefix.size())) return bad(file, "the file is too short for a safetensors header");
+  if (!in.read(reinterpret_cast<char*>(prefix.data()), prefix.size()))
+    return bad(file, "the file is too short for a safetensors header");
   std::uint64_t header_bytes = 0;
   for (int i = 7; i >= 0; --i) header_bytes = header_bytes << 8 | prefix[static_cast<std::size_t>(i)];
   if (header_bytes > file_bytes - prefix.size() || header_bytes > kMaxHeaderBytes)
-    return bad(file, "the safetensors header claims " + std::to_string(header_bytes) + " bytes; the file has " + std::to_string(file_bytes));
+    return bad(file, "the safetensors header claims " + std::to_string(header_bytes) + " bytes; the file has " +
+                         std::to_string(file_bytes));
   std::string text(header_bytes, '\0');
-  if (!in.read(text.data(), static_cast<std::streamsize>(header_bytes))) return bad(file, "the safetensors header cannot be read");
+  if (!in.read(text.data(), static_cast<std::streamsize>(header_bytes)))
+    return bad(file, "the safetensors header cannot be read");
   PLUMBLINE_ASSIGN(const Json header, parse_json(text, file.string() + ": safetensors header"));
   const std::uint64_t data_begin = prefix.size() + header_bytes;
   PLUMBLINE_ASSIGN(const auto entries, parse_header(file, header, file_bytes - data_begin));

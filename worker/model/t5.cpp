@@ -9,7 +9,9 @@ namespace plumbline {
 
 namespace {
 
-std::string block_name(const char* stack, int i) { return std::string(stack) + ".block." + std::to_string(i) + ".layer."; }
+std::string block_name(const char* stack, int i) {
+  return std::string(stack) + ".block." + std::to_string(i) + ".layer.";
+}
 
 void add_attention(std::vector<ParameterSpec>& specs, const std::string& prefix, const ModelConfig& c) {
   const std::int64_t inner = static_cast<std::int64_t>(c.num_heads) * c.d_kv;
@@ -17,13 +19,15 @@ void add_attention(std::vector<ParameterSpec>& specs, const std::string& prefix,
   specs.push_back({prefix + "o.weight", {c.d_model, inner}});
 }
 
-void add_stack(std::vector<ParameterSpec>& specs, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
+void add_stack(std::vector<ParameterSpec>& specs, const ModelConfig& c, const char* stack, int num_layers,
+               bool decoder) {
   const bool gated = c.feed_forward_proj == "gated-gelu";
   for (int i = 0; i < num_layers; ++i) {
     const std::string block = block_name(stack, i);
     add_attention(specs, block + "0.SelfAttention.", c);
     if (i == 0)
-      specs.push_back({block + "0.SelfAttention.relative_attention_bias.weight", {c.relative_attention_num_buckets, c.num_heads}});
+      specs.push_back(
+          {block + "0.SelfAttention.relative_attention_bias.weight", {c.relative_attention_num_buckets, c.num_heads}});
     specs.push_back({block + "0.layer_norm.weight", {c.d_model}});
     if (decoder) {
       add_attention(specs, block + "1.EncDecAttention.", c);
@@ -47,13 +51,15 @@ std::vector<ParameterSpec> specs_of(const ModelConfig& c) {
 }
 
 layers::AttentionWeights attention_of(const Parameters& p, const std::string& prefix) {
-  return {p.get(prefix + "q.weight"), p.get(prefix + "k.weight"), p.get(prefix + "v.weight"), p.get(prefix + "o.weight")};
+  return {p.get(prefix + "q.weight"), p.get(prefix + "k.weight"), p.get(prefix + "v.weight"),
+          p.get(prefix + "o.weight")};
 }
 
 layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
   layers::Stack result;
   for (int i = 0; i < num_layers; ++i) {
-    const std::string block = block_name(stack, i), ff = block + (decoder ? "2." : "1."), dense = ff + "DenseReluDense.";
+    const std::string block = block_name(stack, i), ff = block + (decoder ? "2." : "1."),
+                      dense = ff + "DenseReluDense.";
     layers::Block b;
     b.self = attention_of(p, block + "0.SelfAttention.");
     b.self_norm = p.get(block + "0.layer_norm.weight");
@@ -99,7 +105,8 @@ at::Tensor time_major(const at::Tensor& x_BTD) {  // [B,T,D] -> [T*B,D]; no copy
 }  // namespace
 
 T5::T5(const ModelConfig& config, at::Device device)
-    : config_(config), parameters_(specs_of(config), device),
+    : config_(config),
+      parameters_(specs_of(config), device),
       encoder_(stack_of(parameters_, config, "encoder", config.num_layers, false)),
       decoder_(stack_of(parameters_, config, "decoder", config.num_decoder_layers, true)),
       shared_(parameters_.get("shared.weight")),
@@ -111,8 +118,10 @@ void T5::initialize(std::uint64_t seed) {
   for (const auto& spec : parameters_.specs()) {
     at::Tensor value = at::empty(spec.shape, at::kFloat);
     const double std = deviation(spec.name, config_);
-    if (std == 0) value.fill_(1.0);
-    else value.normal_(0.0, std, generator);
+    if (std == 0)
+      value.fill_(1.0);
+    else
+      value.normal_(0.0, std, generator);
     parameters_.flat().narrow(0, spec.offset, spec.size()).copy_(value.reshape({-1}));
   }
 }
@@ -122,16 +131,17 @@ layers::Dropout T5::dropout_for(std::optional<DropoutKey> key, std::uint64_t pas
   return layers::Dropout(config_.dropout_rate, mix(mix(key->seed) + pass), parameters_.flat().device());
 }
 
-at::Tensor T5::embed(const at::Tensor& tokens_BT) const {
-  return at::embedding(shared_, tokens_BT.t().reshape({-1}));
-}
+at::Tensor T5::embed(const at::Tensor& tokens_BT) const { return at::embedding(shared_, tokens_BT.t().reshape({-1})); }
 
-at::Tensor T5::encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS, std::optional<DropoutKey> dropout_key) const {
+at::Tensor T5::encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
+                      std::optional<DropoutKey> dropout_key) const {
   const std::int64_t B = source_BS.size(0), S = source_BS.size(1), H = config_.num_heads;
   layers::Dropout dropout = dropout_for(dropout_key, 1);
   at::Tensor x = dropout(embed(source_BS));
-  const at::Tensor position = layers::position_bias(encoder_.relative_bias, S, true, config_.relative_attention_max_distance);
-  const at::Tensor bias = (position.unsqueeze(0) + layers::additive_mask(source_mask_BS).view({B, 1, 1, S})).reshape({B * H, S, S});
+  const at::Tensor position =
+      layers::position_bias(encoder_.relative_bias, S, true, config_.relative_attention_max_distance);
+  const at::Tensor bias =
+      (position.unsqueeze(0) + layers::additive_mask(source_mask_BS).view({B, 1, 1, S})).reshape({B * H, S, S});
   for (const auto& block : encoder_.blocks) {
     const at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
     const at::Tensor context = layers::attention(at::mm(n, block.self.q.t()), at::mm(n, block.self.k.t()),
@@ -167,9 +177,11 @@ at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_
     const at::Tensor y = at::mm(memory, weight.t());
     return gather.defined() ? at::embedding(y, gather) : y;
   };
-  const at::Tensor cross_bias = layers::additive_mask(mask).view({R, 1, 1, S}).expand({R, H, 1, S}).reshape({R * H, 1, S});
+  const at::Tensor cross_bias =
+      layers::additive_mask(mask).view({R, 1, 1, S}).expand({R, H, 1, S}).reshape({R * H, 1, S});
   const at::Tensor causal = layers::additive_mask(at::ones({T, T}, mask.options()).tril());
-  const at::Tensor position = layers::position_bias(decoder_.relative_bias, T, false, config_.relative_attention_max_distance);
+  const at::Tensor position =
+      layers::position_bias(decoder_.relative_bias, T, false, config_.relative_attention_max_distance);
   const at::Tensor self_bias = (position + causal).unsqueeze(0).expand({R, H, T, T}).reshape({R * H, T, T});
   for (const auto& block : decoder_.blocks) {
     at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
@@ -177,7 +189,8 @@ at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_
                                            at::mm(n, block.self.v.t()), self_bias, R, H, dropout);
     x = layers::project_and_add(x, context, block.self.o, dropout);
     n = layers::rms_norm(x, block.cross_norm, config_.layer_norm_epsilon);
-    context = layers::attention(at::mm(n, block.cross.q.t()), project(block.cross.k), project(block.cross.v), cross_bias, R, H, dropout);
+    context = layers::attention(at::mm(n, block.cross.q.t()), project(block.cross.k), project(block.cross.v),
+                                cross_bias, R, H, dropout);
     x = layers::project_and_add(x, context, block.cross.o, dropout);
     x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, dropout);
   }

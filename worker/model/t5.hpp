@@ -1,6 +1,6 @@
-// T5 v1.1 encoder-decoder (Raffel et al. 2020; v1.1: gated GELU, untied head), computed as HF Transformers does, so that
-// a checkpoint loads there as it stands. RMSNorm without bias, attention without scaling, one relative position bias for
-// each stack in its first self-attention. fp32.
+// T5 v1.1 encoder-decoder (Raffel et al. 2020; v1.1: gated GELU, untied head), computed as HF Transformers does, so
+// that a checkpoint loads there as it stands. RMSNorm without bias, attention without scaling, one relative position
+// bias for each stack in its first self-attention. fp32.
 //
 // Axes: B rows, S source tokens, T output tokens, H heads, K d_kv, D d_model, V vocabulary.
 //
@@ -20,7 +20,9 @@
 namespace plumbline {
 
 /// Seeds dropout; one for each (seed, step, lane, micro-batch, pass). Absent: no dropout.
-struct DropoutKey { std::uint64_t seed = 0; };
+struct DropoutKey {
+  std::uint64_t seed = 0;
+};
 
 /// Keys and values of the decoder during generation, one entry a layer; grown step by step.
 struct DecoderCache;
@@ -28,8 +30,9 @@ struct DecoderCache;
 class T5 {
  public:
   T5(const ModelConfig& config, at::Device device);
-  /// HF's initialisation with factor 1, from `seed`; the same bits on every machine of one fingerprint. One exception: an
-  /// untied head has deviation d_model^-0.5, as the authors' T5X has it; HF's 1.0 starts training at a loss many times log(V).
+  /// HF's initialisation with factor 1, from `seed`; the same bits on every machine of one fingerprint. One exception:
+  /// an untied head has deviation d_model^-0.5, as the authors' T5X has it; HF's 1.0 starts training at a loss many
+  /// times log(V).
   void initialize(std::uint64_t seed);
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] Parameters& parameters() { return parameters_; }
@@ -38,19 +41,21 @@ class T5 {
   /// source_BS int64 (pad 0), source_mask_BS bool (true: real) -> memory_BSD (a view of time-major memory).
   [[nodiscard]] at::Tensor encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
                                   std::optional<DropoutKey> dropout = {}) const;
-  /// Decoder states for teacher forcing: input_BT is the output shifted right (starts with pad). -> states_BTD, before the head
-  /// (a view of time-major memory).
-  [[nodiscard]] at::Tensor decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
-                                  std::optional<DropoutKey> dropout = {}) const;
-  /// As decode, for R outputs of B sources: output r attends to row memory_row_R[r] (int64) of the memory, whose keys and values are
-  /// computed once a source.
-  [[nodiscard]] at::Tensor decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
-                                       const at::Tensor& memory_row_R, std::optional<DropoutKey> dropout = {}) const;
+  /// Decoder states for teacher forcing: input_BT is the output shifted right (starts with pad). -> states_BTD, before
+  /// the head (a view of time-major memory).
+  [[nodiscard]] at::Tensor decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD,
+                                  const at::Tensor& source_mask_BS, std::optional<DropoutKey> dropout = {}) const;
+  /// As decode, for R outputs of B sources: output r attends to row memory_row_R[r] (int64) of the memory, whose keys
+  /// and values are computed once a source.
+  [[nodiscard]] at::Tensor decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_BSD,
+                                       const at::Tensor& source_mask_BS, const at::Tensor& memory_row_R,
+                                       std::optional<DropoutKey> dropout = {}) const;
   /// The head: states_…D -> logits_…V (scaled by d_model^-0.5 when the embeddings are tied).
   [[nodiscard]] at::Tensor logits(const at::Tensor& states) const;
 
   /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See generate/greedy. No gradient.
-  [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
+  [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(
+      const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
   [[nodiscard]] at::Tensor step(DecoderCache& cache, const at::Tensor& token_B) const;
   /// Keep only these rows (int64 indices) in the cache.
   void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
@@ -65,11 +70,12 @@ class T5 {
   at::Tensor shared_, head_;  ///< [V,D]; the same tensor when tied
 };
 
-/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Errors name the file and tensor.
+/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Errors name the file and
+/// tensor.
 Status save_model(const T5& model, const std::filesystem::path& folder);
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device);
-/// Read weights from `file` into `model`; every tensor must be there with the right shape and dtype F32. HF's copies of the shared
-/// embedding (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
+/// Read weights from `file` into `model`; every tensor must be there with the right shape and dtype F32. HF's copies of
+/// the shared embedding (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
 Status load_weights(T5& model, const std::filesystem::path& file);
 
 }  // namespace plumbline

@@ -19,8 +19,8 @@ double softplus_of_negative(double x) { return x > 0 ? std::log1p(std::exp(-x)) 
 double sigmoid(double x) { return x > 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
 }  // namespace
 
-DpoPair dpo_pair(const NormObjective& norm, double log_prob_desired, double log_prob_undesired, double reference_desired,
-                 double reference_undesired) {
+DpoPair dpo_pair(const NormObjective& norm, double log_prob_desired, double log_prob_undesired,
+                 double reference_desired, double reference_undesired) {
   DpoPair pair;
   pair.reward_desired = norm.beta * (log_prob_desired - reference_desired);
   pair.reward_undesired = norm.beta * (log_prob_undesired - reference_undesired);

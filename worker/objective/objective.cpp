@@ -1,6 +1,6 @@
 // Assembles the objectives of a micro-batch. Every objective's gradient with respect to a row's log-prob is known in
-// closed form once the forward pass is done, so the loss that backward() sees is a weighted sum of row scores whose value
-// is set to the objective's: loss = value + sum_r coefficient_r * (score_r - score_r's value).
+// closed form once the forward pass is done, so the loss that backward() sees is a weighted sum of row scores whose
+// value is set to the objective's: loss = value + sum_r coefficient_r * (score_r - score_r's value).
 #include "worker/objective/objective.hpp"
 
 #include "common/core/check.hpp"
@@ -19,11 +19,13 @@ bool is_used(const NormObjective& norm, ExampleKind kind, Sides side) {
   return norm.objective == Objective::kDpo && kind == ExampleKind::kPreference;
 }
 
-std::vector<std::int64_t> rows_used(const Batch& batch, const OutputTensors& outputs, Sides side, const std::vector<NormObjective>& norms) {
+std::vector<std::int64_t> rows_used(const Batch& batch, const OutputTensors& outputs, Sides side,
+                                    const std::vector<NormObjective>& norms) {
   std::vector<std::int64_t> rows;
   for (std::int64_t r = 0; r < outputs.rows(); ++r) {
     const auto b = static_cast<std::size_t>(outputs.batch_row[static_cast<std::size_t>(r)]);
-    PLUMBLINE_CHECK(b < batch.norm.size() && batch.norm[b] < norms.size(), "a batch row names a norm that the run does not have");
+    PLUMBLINE_CHECK(b < batch.norm.size() && batch.norm[b] < norms.size(),
+                    "a batch row names a norm that the run does not have");
     if (is_used(norms[batch.norm[b]], batch.kind[b], side)) rows.push_back(r);
   }
   return rows;
@@ -32,10 +34,16 @@ std::vector<std::int64_t> rows_used(const Batch& batch, const OutputTensors& out
 /// Row scores on the host, and the factors with which they enter the loss.
 class Assembly {
  public:
-  Assembly(const Batch& batch, const std::vector<NormObjective>& norms, const std::vector<NormTotals>& totals, const UsedRows& used,
-           const ReferenceLogProbs* reference)
-      : batch_(batch), norms_(norms), totals_(totals), used_(used), reference_(reference), sums(norms.size()),
-        log_prob_factor(used.desired.size() + used.undesired.size(), 0.0), unlikely_factor(log_prob_factor) {}
+  Assembly(const Batch& batch, const std::vector<NormObjective>& norms, const std::vector<NormTotals>& totals,
+           const UsedRows& used, const ReferenceLogProbs* reference)
+      : batch_(batch),
+        norms_(norms),
+        totals_(totals),
+        used_(used),
+        reference_(reference),
+        sums(norms.size()),
+        log_prob_factor(used.desired.size() + used.undesired.size(), 0.0),
+        unlikely_factor(log_prob_factor) {}
 
   void add_desired(const double* log_prob) {
     desired_of_row_.assign(batch_.norm.size(), kNone);
@@ -77,7 +85,8 @@ class Assembly {
     if (norms_[n].objective == Objective::kDpo) {
       PLUMBLINE_CHECK(reference_ != nullptr, "dpo needs the reference model's log-probs");
       const double ref_desired = reference_->desired.at(static_cast<std::size_t>(used_.desired[desired]));
-      const double ref_undesired = reference_->undesired.at(static_cast<std::size_t>(used_.undesired[undesired - used_.desired.size()]));
+      const double ref_undesired =
+          reference_->undesired.at(static_cast<std::size_t>(used_.undesired[undesired - used_.desired.size()]));
       const DpoPair pair = dpo_pair(norms_[n], lp_desired, lp_undesired, ref_desired, ref_undesired);
       const double factor = dpo_coefficient(totals_[n], batch_.weight[b]);
       sums[n].loss += factor * pair.loss;
@@ -111,20 +120,25 @@ ObjectiveResult compute_objective(const T5& model, const Batch& batch, const std
                                   const std::vector<NormTotals>& totals, const ReferenceLogProbs* reference,
                                   std::optional<DropoutKey> dropout) {
   PLUMBLINE_CHECK(norms.size() == totals.size(), "norms and totals differ in number");
-  const UsedRows used{rows_used(batch, batch.desired, Sides::kDesired, norms), rows_used(batch, batch.undesired, Sides::kUndesired, norms)};
+  const UsedRows used{rows_used(batch, batch.desired, Sides::kDesired, norms),
+                      rows_used(batch, batch.undesired, Sides::kUndesired, norms)};
   ObjectiveResult result;
   if (used.desired.empty() && used.undesired.empty()) {  // A zero that backward() accepts.
-    result.loss = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(batch.source_BS.device())).requires_grad_(true);
+    result.loss =
+        at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(batch.source_BS.device())).requires_grad_(true);
     result.sums.resize(norms.size());
     return result;
   }
   bool any_unlikelihood = false;
   for (const auto r : used.undesired)
-    any_unlikelihood |= norms[batch.norm[static_cast<std::size_t>(batch.undesired.batch_row[static_cast<std::size_t>(r)])]].objective == Objective::kUnlikelihood;
+    any_unlikelihood |=
+        norms[batch.norm[static_cast<std::size_t>(batch.undesired.batch_row[static_cast<std::size_t>(r)])]].objective ==
+        Objective::kUnlikelihood;
   const ScoredOutputs scored =
       score_outputs(model, batch, used, any_unlikelihood ? Unlikelihood::kCompute : Unlikelihood::kSkip, dropout);
   const at::Tensor log_prob = scored.log_prob_R.detach().to(at::kCPU).contiguous();
-  const at::Tensor unlikely = any_unlikelihood ? scored.unlikely_R.detach().to(at::kCPU).contiguous() : at::zeros_like(log_prob);
+  const at::Tensor unlikely =
+      any_unlikelihood ? scored.unlikely_R.detach().to(at::kCPU).contiguous() : at::zeros_like(log_prob);
 
   Assembly assembly(batch, norms, totals, used, reference);
   assembly.add_desired(log_prob.const_data_ptr<double>());
@@ -145,7 +159,8 @@ ReferenceLogProbs score(const T5& model, const Batch& batch) {
   for (std::int64_t r = 0; r < batch.undesired.rows(); ++r) used.undesired.push_back(r);
   ReferenceLogProbs result;
   if (used.desired.empty() && used.undesired.empty()) return result;
-  const at::Tensor log_prob = score_outputs(model, batch, used, Unlikelihood::kSkip, {}).log_prob_R.to(at::kCPU).contiguous();
+  const at::Tensor log_prob =
+      score_outputs(model, batch, used, Unlikelihood::kSkip, {}).log_prob_R.to(at::kCPU).contiguous();
   const double* values = log_prob.const_data_ptr<double>();
   for (std::size_t i = 0; i < used.desired.size(); ++i) result.desired.push_back(static_cast<float>(values[i]));
   for (std::size_t i = 0; i < used.undesired.size(); ++i)

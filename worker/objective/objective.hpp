@@ -5,7 +5,7 @@
 // The loss of a global batch is  sum over norms n of  weight_n * L_n,  and L_n by the norm's objective, w_i being an
 // example's weight and sums over tokens including EOS:
 //   sft           S_n = sum over desired outputs of  w_i * -log p(desired_i | source_i)  /  desired_tokens_n
-//   unlikelihood  alpha * (sum over undesired outputs of  w_i * sum_t -log(1 - p(undesired_it | …))  /  undesired_tokens_n)
+//   unlikelihood  alpha * sum over undesired outputs of  w_i * sum_t -log(1 - p(undesired_it))  /  undesired_tokens_n
 //                 + sft_weight * S_n
 //   dpo           sum over preferences of  w_i * l_i  /  preferences_n  +  sft_weight * S_n        (l_i: dpo.cpp)
 //
@@ -28,26 +28,32 @@
 namespace plumbline {
 
 /// A norm's training settings after config and dataset are merged.
-struct NormObjective { Objective objective; double weight, beta, label_smoothing, sft_weight, unlikelihood_alpha; };
+struct NormObjective {
+  Objective objective;
+  double weight, beta, label_smoothing, sft_weight, unlikelihood_alpha;
+};
 
 /// Frozen reference model's summed log-probs of a micro-batch's outputs, in the order of OutputTensors rows.
-struct ReferenceLogProbs { std::vector<float> desired, undesired; };
+struct ReferenceLogProbs {
+  std::vector<float> desired, undesired;
+};
 
 /// Sums (not means) of one micro-batch for one norm; added over micro-batches, lanes and ranks along the tree, then
 /// divided by the totals. fp64. Example weights enter `loss` only.
 struct NormSums {
-  double loss = 0;               ///< already divided by the global counts; norm weight not applied
-  double nll_desired = 0;        ///< sum over tokens of desired outputs
-  double log_prob_desired = 0, log_prob_undesired = 0;      ///< sums over preference rows of which both sides are computed (unlikelihood, dpo)
-  double reward_desired = 0, reward_undesired = 0;          ///< beta * (lp - ref), preference rows; dpo only
-  double correct = 0;            ///< preference rows with reward_desired > reward_undesired (ties count half); unlikelihood, which has no
-                                 ///< reference, compares log-probs; sft computes one side and leaves it 0
+  double loss = 0;         ///< already divided by the global counts; norm weight not applied
+  double nll_desired = 0;  ///< sum over tokens of desired outputs
+  /// Sums over preference rows of which both sides are computed (unlikelihood, dpo).
+  double log_prob_desired = 0, log_prob_undesired = 0;
+  double reward_desired = 0, reward_undesired = 0;  ///< beta * (lp - ref), preference rows; dpo only
+  double correct = 0;  ///< preference rows with reward_desired > reward_undesired (ties count half); unlikelihood,
+                       ///< which has no reference, compares log-probs; sft computes one side and leaves it 0
   static constexpr int kFields = 7;
 };
 
 struct ObjectiveResult {
-  at::Tensor loss;               ///< scalar with gradient: what backward() is called on (norm weights applied); fp64
-  std::vector<NormSums> sums;    ///< by norm
+  at::Tensor loss;             ///< scalar with gradient: what backward() is called on (norm weights applied); fp64
+  std::vector<NormSums> sums;  ///< by norm
 };
 
 /// Forward pass of one micro-batch: the encoder runs once a source, the decoder once for desired and undesired together

@@ -10,20 +10,23 @@ namespace plumbline {
 
 namespace {
 
-/// log p(target) of each position. The gradient, (onehot - softmax) g, is made from the kept log-probs in place of the two
-/// nodes and the zero-filled matrix that log_softmax and gather would need.
+/// log p(target) of each position. The gradient, (onehot - softmax) g, is made from the kept log-probs in place of the
+/// two nodes and the zero-filled matrix that log_softmax and gather would need.
 struct TokenLogProbs : torch::autograd::Function<TokenLogProbs> {
-  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& logits_PV, const at::Tensor& target_P) {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& logits_PV,
+                            const at::Tensor& target_P) {
     const at::Tensor log_probs = at::log_softmax(logits_PV, -1);
     const at::Tensor index = target_P.unsqueeze(1);
     ctx->save_for_backward({log_probs, index});
     return log_probs.gather(1, index).squeeze(1);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor g = grads[0].unsqueeze(1);
     at::Tensor dlogits = saved[0].exp().mul_(-g);
-    dlogits.scatter_add_(1, saved[1], g);
+    dlogits.scatter_(1, saved[1],
+                     dlogits.gather(1, saved[1]) + g);  // One index a row: no addition whose order could vary.
     return {dlogits, at::Tensor()};
   }
 };
@@ -48,7 +51,8 @@ at::Tensor join(const at::Tensor& desired, const at::Tensor& undesired, const Us
   take(desired, used.desired);
   take(undesired, used.undesired);
   for (at::Tensor& part : parts)
-    if (part.size(1) < longest) part = at::constant_pad_nd(part, {0, longest - part.size(1)}, static_cast<double>(fill));
+    if (part.size(1) < longest)
+      part = at::constant_pad_nd(part, {0, longest - part.size(1)}, static_cast<double>(fill));
   return parts.size() == 1 ? parts[0] : at::cat(parts);
 }
 
@@ -71,10 +75,10 @@ ScoredOutputs score_outputs(const T5& model, const Batch& batch, const UsedRows&
   for (const auto r : used.undesired) source_row.push_back(batch.undesired.batch_row[static_cast<std::size_t>(r)]);
 
   const at::Tensor memory = model.encode(batch.source_BS, batch.source_mask_BS, dropout);
-  const at::Tensor states =
-      is_identity(source_row, batch.source_BS.size(0))
-          ? model.decode(input_RT, memory, batch.source_mask_BS, dropout)
-          : model.decode_rows(input_RT, memory, batch.source_mask_BS, at::tensor(source_row, at::kLong).to(input_RT.device()), dropout);
+  const at::Tensor states = is_identity(source_row, batch.source_BS.size(0))
+                                ? model.decode(input_RT, memory, batch.source_mask_BS, dropout)
+                                : model.decode_rows(input_RT, memory, batch.source_mask_BS,
+                                                    at::tensor(source_row, at::kLong).to(input_RT.device()), dropout);
 
   // The head and the soft-max see the label positions only, time-major as the states lie in memory.
   const at::Tensor flat_labels = labels_TR.view({-1});
@@ -82,16 +86,21 @@ ScoredOutputs score_outputs(const T5& model, const Batch& batch, const UsedRows&
   const at::Tensor target_P = flat_labels.index_select(0, position_P);
   const at::Tensor states_ND = states.transpose(0, 1).reshape({T * R, -1});
   const at::Tensor logits_PV = model.logits(at::embedding(states_ND, position_P));
-  const auto row_sums = [&](const at::Tensor& value_P, const at::Tensor& at_P) {  // A dense sum: the same order on every device.
-    return at::zeros({T * R}, value_P.options().dtype(at::kDouble)).scatter(0, at_P, value_P.to(at::kDouble)).view({T, R}).sum(0);
+  const auto row_sums = [&](const at::Tensor& value_P,
+                            const at::Tensor& at_P) {  // A dense sum: the same order on every device.
+    return at::zeros({T * R}, value_P.options().dtype(at::kDouble))
+        .scatter(0, at_P, value_P.to(at::kDouble))
+        .view({T, R})
+        .sum(0);
   };
   ScoredOutputs result;
   result.log_prob_R = row_sums(TokenLogProbs::apply(logits_PV, target_P), position_P);
   if (unlikelihood == Unlikelihood::kCompute) {
     const auto first_undesired = static_cast<std::int64_t>(used.desired.size());
     const at::Tensor chosen = at::remainder(position_P, R).ge(first_undesired).nonzero().squeeze(1);
-    result.unlikely_R = row_sums(token_unlikelihoods(at::embedding(logits_PV, chosen), target_P.index_select(0, chosen)),
-                                 position_P.index_select(0, chosen));
+    result.unlikely_R =
+        row_sums(token_unlikelihoods(at::embedding(logits_PV, chosen), target_P.index_select(0, chosen)),
+                 position_P.index_select(0, chosen));
   }
   return result;
 }

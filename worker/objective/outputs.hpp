@@ -13,11 +13,14 @@
 namespace plumbline {
 
 /// Which rows of each side are computed: indices into OutputTensors rows, ascending.
-struct UsedRows { std::vector<std::int64_t> desired, undesired; };
+struct UsedRows {
+  std::vector<std::int64_t> desired, undesired;
+};
 
 struct ScoredOutputs {
-  at::Tensor log_prob_R;      ///< fp64, with gradient: sum of the labels' log-probs
-  at::Tensor unlikely_R;      ///< fp64, with gradient: sum of -log(1 - p(label)) of the undesired rows (0 elsewhere); undefined unless asked for
+  at::Tensor log_prob_R;  ///< fp64, with gradient: sum of the labels' log-probs
+  at::Tensor unlikely_R;  ///< fp64, with gradient: sum of -log(1 - p(label)) of the undesired rows (0 elsewhere);
+                          ///< undefined unless asked for
 };
 
 enum class Unlikelihood { kSkip, kCompute };

@@ -13,12 +13,12 @@ double unlikelihood_coefficient(const NormObjective& norm, const NormTotals& tot
 
 /// One preference under dpo.
 struct DpoPair {
-  double loss = 0;      ///< l_i
-  double slope = 0;     ///< d l_i / d log p(desired); that of log p(undesired) is its negative
+  double loss = 0;   ///< l_i
+  double slope = 0;  ///< d l_i / d log p(desired); that of log p(undesired) is its negative
   double reward_desired = 0, reward_undesired = 0;
 };
-DpoPair dpo_pair(const NormObjective& norm, double log_prob_desired, double log_prob_undesired, double reference_desired,
-                 double reference_undesired);
+DpoPair dpo_pair(const NormObjective& norm, double log_prob_desired, double log_prob_undesired,
+                 double reference_desired, double reference_undesired);
 /// 1 / preferences_n, times the example's weight.
 double dpo_coefficient(const NormTotals& totals, double example_weight);
 

@@ -1,6 +1,6 @@
 // unlikelihood: tokens of undesired outputs are made improbable, desired outputs probable (Welleck et al., "Neural text
-// generation with unlikelihood training", ICLR 2020, equation 4, with the undesired output's tokens as candidates; alpha
-// as in their equation 5).
+// generation with unlikelihood training", ICLR 2020, equation 4, with the undesired output's tokens as candidates;
+// alpha as in their equation 5).
 //
 //   L_n = alpha * (1 / undesired_tokens_n)  sum_i  w_i * sum_t -log(1 - p(undesired_it | undesired_i<t, source_i))
 //         + sft_weight * S_n                                                                   (S_n: sft.cpp)

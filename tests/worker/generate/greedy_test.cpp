@@ -29,11 +29,14 @@ TEST_P(GreedyTest, WritesTransformersTokensOneByOne) {
 }
 
 TEST_P(GreedyTest, StopsAtTheLimit) {
-  for (const auto& output : generate_greedy(*golden_.model, golden_["source"], golden_.source_mask(), 2)) EXPECT_LE(output.tokens.size(), 2u);
-  for (const auto& output : generate_greedy(*golden_.model, golden_["source"], golden_.source_mask(), 0)) EXPECT_TRUE(output.tokens.empty());
+  for (const auto& output : generate_greedy(*golden_.model, golden_["source"], golden_.source_mask(), 2))
+    EXPECT_LE(output.tokens.size(), 2u);
+  for (const auto& output : generate_greedy(*golden_.model, golden_["source"], golden_.source_mask(), 0))
+    EXPECT_TRUE(output.tokens.empty());
 }
 
-TEST_P(GreedyTest, TheCacheGrowsPastItsFirstSize) {  // Longer than the cache's first capacity, against the whole prefix each time.
+TEST_P(GreedyTest,
+       TheCacheGrowsPastItsFirstSize) {  // Longer than the cache's first capacity, against the whole prefix each time.
   const at::NoGradGuard no_grad;
   const at::Tensor source = golden_["source"].narrow(0, 0, 1), mask = source.ne(0);
   const auto cache = golden_.model->start_cache(golden_.model->encode(source, mask), mask);

@@ -22,8 +22,11 @@ class SafetensorsTest : public testing::Test {
     return read_safetensors(file());
   }
   std::string written() {
-    const std::vector<NamedTensor> tensors{{"b", at::arange(6, at::kFloat).view({2, 3})}, {"a", at::arange(3, at::kLong)}, {"empty", at::zeros({0, 4})},
-                                           {"half", at::arange(3, at::kFloat).to(at::kHalf)}, {"brain", at::arange(5, at::kFloat).to(at::kBFloat16)}};
+    const std::vector<NamedTensor> tensors{{"b", at::arange(6, at::kFloat).view({2, 3})},
+                                           {"a", at::arange(3, at::kLong)},
+                                           {"empty", at::zeros({0, 4})},
+                                           {"half", at::arange(3, at::kFloat).to(at::kHalf)},
+                                           {"brain", at::arange(5, at::kFloat).to(at::kBFloat16)}};
     EXPECT_TRUE(write_safetensors(file(), tensors));
     return read_file(file()).value();
   }
@@ -40,7 +43,8 @@ TEST_F(SafetensorsTest, ReadsBackWhatItWrote) {
   EXPECT_EQ(tensors->at("empty").sizes(), (std::vector<std::int64_t>{0, 4}));
   EXPECT_EQ(tensors->at("half").scalar_type(), at::kHalf);
   EXPECT_EQ(tensors->at("brain").scalar_type(), at::kBFloat16);
-  EXPECT_EQ((8 + static_cast<unsigned char>(bytes[0]) + 256 * static_cast<unsigned char>(bytes[1])) % 64, 0) << "data starts on a 64-byte boundary";
+  EXPECT_EQ((8 + static_cast<unsigned char>(bytes[0]) + 256 * static_cast<unsigned char>(bytes[1])) % 64, 0)
+      << "data starts on a 64-byte boundary";
 }
 
 TEST_F(SafetensorsTest, EqualTensorsGiveEqualFiles) { EXPECT_EQ(written(), written()); }
@@ -69,7 +73,10 @@ TEST_F(SafetensorsTest, FlippedHeaderBitsNeverCrash) {
 }
 
 TEST_F(SafetensorsTest, DamageIsNamed) {
-  const struct { const char* header; const char* said; } cases[] = {
+  const struct {
+    const char* header;
+    const char* said;
+  } cases[] = {
       {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,80]}})", "reaches outside"},
       {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "reaches outside"},
       {R"({"t":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", "disagree"},
@@ -79,14 +86,16 @@ TEST_F(SafetensorsTest, DamageIsNamed) {
       {R"({"t":{"shape":[8],"data_offsets":[0,8]}})", "dtype"},
       {R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "gap"},
       {R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "end at byte 4"},
-      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"u":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "overlaps"},
+      {R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"u":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+       "overlaps"},
       {R"({"t":7})", "dtype"},
       {R"([1,2])", "not a JSON object"},
   };
   for (const auto& c : cases) {
     const auto result = read(with_header(c.header, std::string(8, '\0')));
     ASSERT_FALSE(result) << c.header;
-    EXPECT_NE(to_string(result.error()).find(c.said), std::string::npos) << c.header << "\n" << to_string(result.error());
+    EXPECT_NE(to_string(result.error()).find(c.said), std::string::npos) << c.header << "\n"
+                                                                         << to_string(result.error());
   }
 }
 

@@ -27,15 +27,18 @@ TEST_P(T5GoldenTest, LogitsAgreeWithTransformers) {
 TEST_P(T5GoldenTest, CachedStepsGiveTheLogitsOfTeacherForcing) {
   const at::NoGradGuard no_grad;
   const at::Tensor input = shift_right(golden_["desired"]);
-  const auto cache = golden_.model->start_cache(golden_.model->encode(golden_["source"], golden_.source_mask()), golden_.source_mask());
+  const auto cache = golden_.model->start_cache(golden_.model->encode(golden_["source"], golden_.source_mask()),
+                                                golden_.source_mask());
   for (std::int64_t t = 0; t < input.size(1); ++t)
-    EXPECT_LT(largest_difference(golden_.model->step(*cache, input.select(1, t)), golden_["logits"].select(1, t)), 3e-5) << "token " << t;
+    EXPECT_LT(largest_difference(golden_.model->step(*cache, input.select(1, t)), golden_["logits"].select(1, t)), 3e-5)
+        << "token " << t;
 }
 
 TEST_P(T5GoldenTest, RowsThatStayInTheCacheGoOnAsBefore) {
   const at::NoGradGuard no_grad;
   const at::Tensor input = shift_right(golden_["desired"]);
-  const auto cache = golden_.model->start_cache(golden_.model->encode(golden_["source"], golden_.source_mask()), golden_.source_mask());
+  const auto cache = golden_.model->start_cache(golden_.model->encode(golden_["source"], golden_.source_mask()),
+                                                golden_.source_mask());
   for (std::int64_t t = 0; t < 3; ++t) static_cast<void>(golden_.model->step(*cache, input.select(1, t)));
   const at::Tensor rows = at::tensor({0, 3}, at::kLong);
   golden_.model->keep_rows(*cache, rows);
@@ -84,7 +87,8 @@ TEST(ModelFilesTest, AFolderThatTransformers5SavedLoads) {
   ASSERT_TRUE(write_safetensors(folder.path() / "model.safetensors", without_head));
   loaded = load_model(folder.path(), at::kCPU);
   ASSERT_TRUE(loaded) << to_string(loaded.error());
-  EXPECT_TRUE(at::equal((*loaded)->parameters().get("lm_head.weight"), golden.model->parameters().get("shared.weight")));
+  EXPECT_TRUE(
+      at::equal((*loaded)->parameters().get("lm_head.weight"), golden.model->parameters().get("shared.weight")));
 }
 
 TEST(RelativeBucketsTest, AgreeWithTransformers) {
@@ -150,12 +154,15 @@ TEST_F(T5Test, GradientsLandInTheBoundBuffer) {
   at::Tensor gradient = model_.parameters().new_flat();
   model_.parameters().bind_gradient(gradient);
   const at::Tensor mask = source_.ne(0);
-  const auto backward = [&] { model_.logits(model_.decode(input_, model_.encode(source_, mask), mask)).square().mean().backward(); };
+  const auto backward = [&] {
+    model_.logits(model_.decode(input_, model_.encode(source_, mask), mask)).square().mean().backward();
+  };
   backward();
   const at::Tensor once = gradient.clone();
   EXPECT_GT(once.abs().max().item<float>(), 0);
   backward();
-  EXPECT_LT(largest_difference(gradient, 2 * once), 1e-6 * once.abs().max().item<double>() + 1e-9) << "a second pass accumulates";
+  EXPECT_LT(largest_difference(gradient, 2 * once), 1e-6 * once.abs().max().item<double>() + 1e-9)
+      << "a second pass accumulates";
 }
 
 TEST_F(T5Test, ParametersStartOn64ByteBoundaries) {
@@ -172,7 +179,8 @@ TEST_F(T5Test, WeightsOfAnotherModelAreRefusedByName) {
   ASSERT_TRUE(save_model(model_, folder.path()));
   const auto file = folder.path() / "model.safetensors";
   T5 wide(wider, at::kCPU), deep(deeper, at::kCPU), shallow(shallower, at::kCPU);
-  for (auto [other, name] : {std::pair<T5*, const char*>{&wide, "wi_0"}, {&deep, "encoder.block.2."}, {&shallow, "decoder.block.1."}}) {
+  for (auto [other, name] :
+       {std::pair<T5*, const char*>{&wide, "wi_0"}, {&deep, "encoder.block.2."}, {&shallow, "decoder.block.1."}}) {
     const Status status = load_weights(*other, file);
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().code, ErrorCode::kData);

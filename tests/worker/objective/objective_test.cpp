@@ -7,10 +7,12 @@
 namespace plumbline {
 namespace {
 
-const char* const kGradientNames[] = {
-    "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-    "encoder.block.1.layer.0.SelfAttention.q.weight", "decoder.block.1.layer.1.EncDecAttention.k.weight",
-    "decoder.block.0.layer.2.layer_norm.weight", "encoder.final_layer_norm.weight"};
+const char* const kGradientNames[] = {"encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                                      "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                                      "encoder.block.1.layer.0.SelfAttention.q.weight",
+                                      "decoder.block.1.layer.1.EncDecAttention.k.weight",
+                                      "decoder.block.0.layer.2.layer_norm.weight",
+                                      "encoder.final_layer_norm.weight"};
 
 /// Rows `chosen` of the golden batch, as make_batch would give them.
 Batch batch_of(const Golden& golden, const std::vector<std::int64_t>& chosen) {
@@ -44,8 +46,10 @@ Batch batch_of(const Golden& golden, const std::vector<std::int64_t>& chosen) {
 
 ReferenceLogProbs reference_of(const Golden& golden, const Batch& batch) {
   ReferenceLogProbs reference;
-  for (const auto b : batch.desired.batch_row) reference.desired.push_back(golden["reference"][batch.rows[static_cast<std::size_t>(b)]][0].item<float>());
-  for (const auto b : batch.undesired.batch_row) reference.undesired.push_back(golden["reference"][batch.rows[static_cast<std::size_t>(b)]][1].item<float>());
+  for (const auto b : batch.desired.batch_row)
+    reference.desired.push_back(golden["reference"][batch.rows[static_cast<std::size_t>(b)]][0].item<float>());
+  for (const auto b : batch.undesired.batch_row)
+    reference.undesired.push_back(golden["reference"][batch.rows[static_cast<std::size_t>(b)]][1].item<float>());
   return reference;
 }
 
@@ -59,16 +63,24 @@ NormTotals totals_of(const Batch& batch) {
 }
 
 NormObjective settings(const Golden& golden, Objective objective, double weight = 1.0) {
-  return {objective, weight, golden.numbers["beta"], golden.numbers["label_smoothing"], golden.numbers["sft_weight"], golden.numbers["unlikelihood_alpha"]};
+  return {objective,
+          weight,
+          golden.numbers["beta"],
+          golden.numbers["label_smoothing"],
+          golden.numbers["sft_weight"],
+          golden.numbers["unlikelihood_alpha"]};
 }
 
 class ObjectiveTest : public testing::TestWithParam<std::tuple<const char*, Objective>> {
  protected:
-  ObjectiveTest() : gradient_(golden_.model->parameters().new_flat()) { golden_.model->parameters().bind_gradient(gradient_); }
+  ObjectiveTest() : gradient_(golden_.model->parameters().new_flat()) {
+    golden_.model->parameters().bind_gradient(gradient_);
+  }
   ObjectiveResult run(const std::vector<std::int64_t>& rows, double weight = 1.0, std::optional<DropoutKey> key = {}) {
     const Batch batch = batch_of(golden_, rows);
     const ReferenceLogProbs reference = reference_of(golden_, batch);
-    return compute_objective(*golden_.model, batch, {settings(golden_, objective_, weight)}, {totals_}, &reference, key);
+    return compute_objective(*golden_.model, batch, {settings(golden_, objective_, weight)}, {totals_}, &reference,
+                             key);
   }
   Golden golden_{std::get<0>(GetParam())};
   Objective objective_ = std::get<1>(GetParam());
@@ -76,8 +88,9 @@ class ObjectiveTest : public testing::TestWithParam<std::tuple<const char*, Obje
   NormTotals totals_ = totals_of(batch_of(golden_, {0, 1, 2, 3}));
   at::Tensor gradient_;
 };
-INSTANTIATE_TEST_SUITE_P(All, ObjectiveTest, testing::Combine(testing::Values("gated", "relu"),
-                                                              testing::Values(Objective::kSft, Objective::kUnlikelihood, Objective::kDpo)));
+INSTANTIATE_TEST_SUITE_P(All, ObjectiveTest,
+                         testing::Combine(testing::Values("gated", "relu"),
+                                          testing::Values(Objective::kSft, Objective::kUnlikelihood, Objective::kDpo)));
 
 TEST_P(ObjectiveTest, LossAndGradientsAreThoseOfThePapersFormula) {
   auto result = run({0, 1, 2, 3});
@@ -89,7 +102,9 @@ TEST_P(ObjectiveTest, LossAndGradientsAreThoseOfThePapersFormula) {
   EXPECT_NEAR(gradient_.to(at::kDouble).norm().item<double>(), norm, 1e-4 * norm);
   for (const char* name : kGradientNames) {
     const at::Tensor& expected = golden_[key_ + "." + name];
-    EXPECT_LT(largest_difference(golden_.model->parameters().get(name).grad(), expected), 1e-4 * expected.abs().max().item<double>()) << name;
+    EXPECT_LT(largest_difference(golden_.model->parameters().get(name).grad(), expected),
+              1e-4 * expected.abs().max().item<double>())
+        << name;
   }
 }
 
@@ -154,7 +169,8 @@ TEST_P(ObjectiveTest, SumsHoldWhatTheReportNeeds) {
     if (kind != ExampleKind::kProhibition) nll -= d;
     if (kind != ExampleKind::kPreference || objective_ == Objective::kSft) continue;
     lp[0] += d, lp[1] += u;
-    const double rd = beta * (d - golden_["reference"][i][0].item<double>()), ru = beta * (u - golden_["reference"][i][1].item<double>());
+    const double rd = beta * (d - golden_["reference"][i][0].item<double>()),
+                 ru = beta * (u - golden_["reference"][i][1].item<double>());
     const bool dpo = objective_ == Objective::kDpo;
     if (dpo) reward[0] += rd, reward[1] += ru;
     correct += dpo ? rd > ru : d > u;
@@ -184,7 +200,8 @@ TEST(ManyNormsTest, EachNormKeepsItsOwnObjectiveAndWeight) {
   Batch batch = batch_of(golden, {0, 1, 2, 3});
   const ReferenceLogProbs reference = reference_of(golden, batch);
   batch.norm = {0, 1, 2, 2};
-  const std::vector<NormObjective> norms{settings(golden, Objective::kDpo, 2.0), settings(golden, Objective::kSft, 0.5), settings(golden, Objective::kUnlikelihood, 3.0)};
+  const std::vector<NormObjective> norms{settings(golden, Objective::kDpo, 2.0), settings(golden, Objective::kSft, 0.5),
+                                         settings(golden, Objective::kUnlikelihood, 3.0)};
   std::vector<NormTotals> totals(3);
   for (auto& t : totals) t.desired_tokens = 10, t.undesired_tokens = 10, t.preferences = 2;
   const auto result = compute_objective(*golden.model, batch, norms, totals, &reference, {});
@@ -204,19 +221,22 @@ TEST(UnlikelihoodTest, ACertainTokenGivesAFiniteLossAndAGradient) {
   {  // A head so large that p(label) rounds to 1.
     const at::NoGradGuard no_grad;
     for (const auto& spec : golden.model->parameters().specs())
-      if (spec.name == "lm_head.weight") golden.model->parameters().flat().narrow(0, spec.offset, spec.size()).mul_(200);
+      if (spec.name == "lm_head.weight")
+        golden.model->parameters().flat().narrow(0, spec.offset, spec.size()).mul_(200);
   }
   Batch batch = batch_of(golden, {2});
   at::Tensor most_likely;
   {
     const at::NoGradGuard no_grad;
     const at::Tensor memory = golden.model->encode(batch.source_BS, batch.source_mask_BS);
-    most_likely = golden.model->logits(golden.model->decode(batch.undesired.input_RT, memory, batch.source_mask_BS)).argmax(-1);
+    most_likely =
+        golden.model->logits(golden.model->decode(batch.undesired.input_RT, memory, batch.source_mask_BS)).argmax(-1);
   }
   batch.undesired.labels_RT = most_likely;
   NormTotals totals;
   totals.undesired_tokens = most_likely.numel();
-  auto result = compute_objective(*golden.model, batch, {settings(golden, Objective::kUnlikelihood)}, {totals}, nullptr, {});
+  auto result =
+      compute_objective(*golden.model, batch, {settings(golden, Objective::kUnlikelihood)}, {totals}, nullptr, {});
   EXPECT_TRUE(std::isfinite(result.loss.item<double>()));
   EXPECT_GT(result.loss.item<double>(), 10);
   result.loss.backward();

@@ -8,7 +8,9 @@ namespace plumbline {
 namespace {
 
 Parameters make_parameters() {
-  Parameters p({{"shared.weight", {3, 7}}, {"encoder.block.0.layer.0.layer_norm.weight", {5}}, {"lm_head.weight", {40, 11}},
+  Parameters p({{"shared.weight", {3, 7}},
+                {"encoder.block.0.layer.0.layer_norm.weight", {5}},
+                {"lm_head.weight", {40, 11}},
                 {"encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", {8, 2}}},
                at::kCPU);
   at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);
@@ -23,9 +25,11 @@ TEST(AdamWTest, FollowsThePapersFormulaAndDecaysMatricesOnly) {
   OptimizerConfig config;
   config.weight_decay = 0.1, config.beta1 = 0.8, config.beta2 = 0.95, config.epsilon = 1e-6;
   AdamW optimizer(config, parameters);
-  at::Tensor w = parameters.flat().to(at::kDouble), m = at::zeros_like(w), v = at::zeros_like(w), decay = at::zeros_like(w);
+  at::Tensor w = parameters.flat().to(at::kDouble), m = at::zeros_like(w), v = at::zeros_like(w),
+             decay = at::zeros_like(w);
   for (const auto& spec : parameters.specs())
-    if (spec.name == "shared.weight" || spec.name == "lm_head.weight") decay.narrow(0, spec.offset, spec.size()).fill_(0.1);
+    if (spec.name == "shared.weight" || spec.name == "lm_head.weight")
+      decay.narrow(0, spec.offset, spec.size()).fill_(0.1);
   for (int t = 1; t <= 5; ++t) {
     const at::Tensor g = at::randn({parameters.flat_size()});
     const double rate = 0.01 * t, scale = t == 3 ? 0.25 : 1.0;
@@ -35,7 +39,13 @@ TEST(AdamWTest, FollowsThePapersFormulaAndDecaysMatricesOnly) {
     v = 0.95 * v + 0.05 * gd * gd;
     w = w * (1 - rate * decay) - rate * (m / (1 - std::pow(0.8, t))) / (at::sqrt(v / (1 - std::pow(0.95, t))) + 1e-6);
     for (const auto& spec : parameters.specs())
-      EXPECT_LT((parameters.get(spec.name).detach().reshape({-1}).to(at::kDouble) - w.narrow(0, spec.offset, spec.size())).abs().max().item<double>(), 1e-5) << spec.name << " at " << t;
+      EXPECT_LT(
+          (parameters.get(spec.name).detach().reshape({-1}).to(at::kDouble) - w.narrow(0, spec.offset, spec.size()))
+              .abs()
+              .max()
+              .item<double>(),
+          1e-5)
+          << spec.name << " at " << t;
   }
 }
 
@@ -78,7 +88,8 @@ TEST(LearningRateTest, WarmsUpThenFollowsItsSchedule) {
     config.schedule = schedule;
     EXPECT_DOUBLE_EQ(learning_rate(config, 1, 110), 0.2) << schedule;
     EXPECT_DOUBLE_EQ(learning_rate(config, 10, 110), 2.0) << schedule;
-    for (std::int64_t t = 11; t < 110; ++t) EXPECT_LE(learning_rate(config, t + 1, 110), learning_rate(config, t, 110)) << schedule;
+    for (std::int64_t t = 11; t < 110; ++t)
+      EXPECT_LE(learning_rate(config, t + 1, 110), learning_rate(config, t, 110)) << schedule;
   }
   config.schedule = "cosine";
   EXPECT_DOUBLE_EQ(learning_rate(config, 60, 110), 2 * 0.55);
