@@ -1,6 +1,5 @@
 #include "worker/model/layers.hpp"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
@@ -10,7 +9,6 @@ namespace plumbline::layers {
 
 namespace {
 at::Generator make_generator(at::Device device, std::uint64_t seed) {
-  if (device.is_cpu()) return at::detail::createCPUGenerator(seed);
   at::Generator generator =
       at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
   generator.set_current_seed(seed);
@@ -39,14 +37,36 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
 };
 }  // namespace
 
-Dropout::Dropout(double rate, std::uint64_t seed, at::Device device) : rate_(rate) {
-  if (rate > 0) generator_ = make_generator(device, seed);
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+Dropout::Dropout(double rate, std::uint64_t seed, at::Device device) : rate_(rate), seed_(seed) {
+  if (rate > 0 && !device.is_cpu()) generator_ = make_generator(device, seed);
 }
 
 at::Tensor Dropout::operator()(const at::Tensor& x) {
   if (!active()) return x;
-  at::Tensor mask = at::empty_like(x, at::MemoryFormat::Contiguous).detach();
-  mask.bernoulli_(1.0 - rate_, generator_).div_(1.0 - rate_);
+  at::Tensor mask = at::empty(x.sizes(), x.options().requires_grad(false));
+  const auto scale = static_cast<float>(1.0 / (1.0 - rate_));
+  if (generator_) {
+    mask.bernoulli_(1.0 - rate_, generator_).mul_(scale);
+  } else {
+    const std::uint64_t stream = mix(seed_ + calls_++);
+    const auto dropped = static_cast<std::uint64_t>(std::lround(rate_ * 65'536));
+    float* out = mask.mutable_data_ptr<float>();
+    const std::int64_t n = mask.numel(), whole = n / 4 * 4;
+    const auto value = [&](std::uint64_t bits) { return (bits & 0xffff) < dropped ? 0.0f : scale; };
+    for (std::int64_t i = 0; i < whole; i += 4) {  // One hash for four elements.
+      const std::uint64_t bits = mix(stream + static_cast<std::uint64_t>(i));
+      for (int j = 0; j < 4; ++j) out[i + j] = value(bits >> (16 * j));
+    }
+    for (std::int64_t i = whole; i < n; ++i)
+      out[i] = value(mix(stream + static_cast<std::uint64_t>(whole)) >> (16 * (i - whole)));
+  }
   return x * mask;
 }
 

@@ -30,18 +30,24 @@ struct Stack {
   at::Tensor final_norm;     ///< [D]
 };
 
-/// Inverted dropout whose masks are drawn in call order from one generator. Absent generator or rate 0: the identity.
+/// Inverted dropout (Srivastava et al. 2014). The mask of the n-th call is a function of (seed, n) and the shape alone,
+/// whatever the number of threads. Default-constructed or rate 0: the identity. On the CPU masks come from a
+/// counter-based hash, 16 bits an element (so the rate is exact to 2^-17); elsewhere from the device's generator.
 class Dropout {
  public:
   Dropout() = default;
   Dropout(double rate, std::uint64_t seed, at::Device device);
-  [[nodiscard]] bool active() const { return generator_.has_value(); }
+  [[nodiscard]] bool active() const { return rate_ > 0; }
   [[nodiscard]] at::Tensor operator()(const at::Tensor& x);
 
  private:
   double rate_ = 0;
-  std::optional<at::Generator> generator_;
+  std::uint64_t seed_ = 0, calls_ = 0;
+  std::optional<at::Generator> generator_;  ///< devices other than the CPU
 };
+
+/// SplitMix64's finaliser (Steele, Lea & Flood 2014): streams of neighbouring keys have nothing in common.
+std::uint64_t mix(std::uint64_t x);
 
 /// x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang & Sennrich 2019; T5's layer norm). x_ND, weight_D.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);

@@ -90,14 +90,6 @@ double deviation(const std::string& name, const ModelConfig& c) {
   return 1.0 / std::sqrt(static_cast<double>(c.d_model));
 }
 
-/// SplitMix64's finaliser: streams of neighbouring keys have nothing in common.
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
-
 at::Tensor time_major(const at::Tensor& x_BTD) {  // [B,T,D] -> [T*B,D]; no copy when x is a view of time-major memory
   return x_BTD.transpose(0, 1).reshape({-1, x_BTD.size(2)});
 }
@@ -114,7 +106,7 @@ T5::T5(const ModelConfig& config, at::Device device)
 
 void T5::initialize(std::uint64_t seed) {
   const at::NoGradGuard no_grad;
-  at::Generator generator = at::detail::createCPUGenerator(mix(seed));
+  at::Generator generator = at::detail::createCPUGenerator(layers::mix(seed));
   for (const auto& spec : parameters_.specs()) {
     at::Tensor value = at::empty(spec.shape, at::kFloat);
     const double std = deviation(spec.name, config_);
@@ -128,7 +120,7 @@ void T5::initialize(std::uint64_t seed) {
 
 layers::Dropout T5::dropout_for(std::optional<DropoutKey> key, std::uint64_t pass) const {
   if (!key) return {};
-  return layers::Dropout(config_.dropout_rate, mix(mix(key->seed) + pass), parameters_.flat().device());
+  return layers::Dropout(config_.dropout_rate, layers::mix(layers::mix(key->seed) + pass), parameters_.flat().device());
 }
 
 at::Tensor T5::embed(const at::Tensor& tokens_BT) const { return at::embedding(shared_, tokens_BT.t().reshape({-1})); }
