@@ -1,0 +1,102 @@
+#include "coordinator/aggregate/aggregate.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <system_error>
+
+#include "common/config/run_config.hpp"
+#include "common/core/files.hpp"
+#include "common/record/evaluation.hpp"
+#include "common/record/snapshot.hpp"
+#include "coordinator/aggregate/judged.hpp"
+#include "coordinator/aggregate/probe.hpp"
+#include "coordinator/aggregate/summary.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMostWorkers = 1024;  ///< ranks whose parts are removed: an earlier start may have had more workers
+
+void remove_parts(const RunLayout& layout, Step step) {
+  std::error_code ignored;
+  for (int rank = 0; rank < kMostWorkers; ++rank) fs::remove(layout.snapshot_part(step, rank), ignored);
+}
+
+/// The snapshot appears whole or not at all.
+Status write_whole(const fs::path& file, const Snapshot& snapshot) {
+  const fs::path beside = file.parent_path() / ("." + file.filename().string() + ".partial");
+  PLUMBLINE_TRY(write_snapshot(beside, snapshot));
+  PLUMBLINE_TRY(fsync_path(beside));
+  std::error_code error;
+  fs::rename(beside, file, error);
+  if (error) return run_error("cannot move the snapshot into place: " + error.message(), file.string());
+  return fsync_path(file.parent_path());
+}
+
+Status check_norms(const fs::path& file, const std::vector<EvaluationRow>& rows, const DatasetInfo& info) {
+  std::set<std::string> known;
+  for (const Norm& norm : info.norms) known.insert(norm.name);
+  for (const EvaluationRow& row : rows)
+    if (!known.contains(row.norm))
+      return data_error(fmt::format("row {} names the norm \"{}\", which the dataset does not have", row.row, row.norm),
+                        file.string(), "the run was made with another dataset; name the right one under `data`");
+  return {};
+}
+
+Result<std::vector<EvaluationRow>> read_rows(const RunLayout& layout, Step step, const DatasetInfo& info) {
+  const fs::path file = layout.evaluation_rows(step);
+  PLUMBLINE_ASSIGN(auto rows, read_evaluation(file));
+  PLUMBLINE_TRY(check_norms(file, rows, info));
+  return rows;
+}
+
+}  // namespace
+
+Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::int64_t probe_rows) {
+  const fs::path file = layout.snapshot(step);
+  std::error_code ignored;
+  if (!fs::exists(layout.snapshot_part(step, 0), ignored) && fs::exists(file, ignored)) {
+    PLUMBLINE_ASSIGN(const Snapshot merged, read_snapshot(file));  // merged before a restart
+    if (static_cast<std::int64_t>(merged.rows()) == probe_rows) return {};
+  }
+  std::vector<Snapshot> parts;
+  for (int rank = 0; rank < world; ++rank) {
+    PLUMBLINE_ASSIGN(Snapshot part, read_snapshot(layout.snapshot_part(step, rank)));
+    parts.push_back(std::move(part));
+  }
+  PLUMBLINE_ASSIGN(const Snapshot merged, merge_snapshots(parts, probe_rows));
+  PLUMBLINE_TRY(write_whole(file, merged));
+  remove_parts(layout, step);
+  return {};
+}
+
+Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step,
+                     const std::string& weights_sha256) {
+  const DatasetInfo& info = dataset.info();
+  PLUMBLINE_ASSIGN(const auto base, read_rows(layout, Step(0), info));
+  PLUMBLINE_ASSIGN(const auto aligned, read_rows(layout, final_step, info));
+  Judged judged{final_step.value(), info.norms, {}};
+  Json norms = Json::object();
+  for (const Norm& norm : info.norms) {
+    PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, dataset.folder().string()));
+    PLUMBLINE_ASSIGN(const auto rule_judge, make_rule_judge(norm.rules, "the rules of norm " + norm.name));
+    const auto rows = judge_rows(norm, *judge, *rule_judge, base, aligned);
+    norms[norm.name] = summarize_norm(norm, rows, preference_accuracy(norm.name, base, aligned));
+    judged.rows.insert(judged.rows.end(), rows.begin(), rows.end());
+  }
+  Json summary = {{"step", final_step.value()}, {"weights_sha256", weights_sha256}, {"norms", std::move(norms)}};
+  std::error_code ignored;
+  if (fs::exists(layout.snapshot(final_step), ignored)) {
+    PLUMBLINE_ASSIGN(const RunConfig config, load_run_config(layout.config(), {}));
+    PLUMBLINE_ASSIGN(const Snapshot snapshot, read_snapshot(layout.snapshot(final_step)));
+    summary["probe"] = probe_snapshot(snapshot, config.snapshot.sizes);
+  }
+  PLUMBLINE_TRY(write_judged(layout, judged));
+  // Last: a reader who finds summary.json finds everything that it speaks of.
+  return write_file_atomically(layout.summary(), dump_text(summary, 2) + "\n");
+}
+
+}  // namespace plumbline

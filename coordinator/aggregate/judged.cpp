@@ -1,0 +1,129 @@
+#include "coordinator/aggregate/judged.hpp"
+
+#include <fmt/format.h>
+
+#include <unordered_map>
+
+#include "common/core/files.hpp"
+
+namespace plumbline {
+namespace {
+
+JudgedOutput judged(const Norm& norm, const Judge& judge, const EvaluationRow& row, std::string text, bool complete) {
+  JudgedOutput output;
+  output.verdict = judge.judge(row.source, text);
+  if (row.desired) output.score = desired_score(norm, row.source, text, *row.desired);
+  output.text = std::move(text);
+  output.complete = complete;
+  return output;
+}
+
+Json to_json(const JudgedOutput& output) {
+  Json json = {{"output", output.text},
+               {"complete", output.complete},
+               {"undesirable", output.verdict.undesirable},
+               {"reason", output.verdict.reason}};
+  if (output.score) json["score"] = *output.score;
+  return json;
+}
+
+Result<JudgedOutput> output_from_json(const Json& json, const std::string& where) {
+  JudgedOutput output;
+  PLUMBLINE_ASSIGN(output.text, json_get<std::string>(json, "output", where));
+  PLUMBLINE_ASSIGN(output.complete, json_get<bool>(json, "complete", where));
+  PLUMBLINE_ASSIGN(output.verdict.undesirable, json_get<bool>(json, "undesirable", where));
+  PLUMBLINE_ASSIGN(output.verdict.reason, json_get<std::string>(json, "reason", where));
+  if (json.contains("score")) {
+    PLUMBLINE_ASSIGN(output.score, json_get<double>(json, "score", where));
+  }
+  return output;
+}
+
+Result<JudgedRow> row_from_json(const Json& json, const std::string& where) {
+  JudgedRow row;
+  PLUMBLINE_ASSIGN(row.row, json_get<std::int64_t>(json, "row", where));
+  PLUMBLINE_ASSIGN(row.id, json_get<std::string>(json, "id", where));
+  PLUMBLINE_ASSIGN(row.norm, json_get<std::string>(json, "norm", where));
+  PLUMBLINE_ASSIGN(row.source, json_get<std::string>(json, "source", where));
+  if (json.contains("desired")) {
+    PLUMBLINE_ASSIGN(row.desired, json_get<std::string>(json, "desired", where));
+  }
+  if (json.contains("undesired")) {
+    PLUMBLINE_ASSIGN(row.undesired, json_get<std::string>(json, "undesired", where));
+  }
+  for (auto [key, output] : {std::pair{"base", &row.base}, {"rules", &row.rules}, {"aligned", &row.aligned}}) {
+    if (!json.contains(key)) return data_error(fmt::format("the key \"{}\" is missing", key), where);
+    PLUMBLINE_ASSIGN(*output, output_from_json(json.at(key), where + "." + key));
+  }
+  return row;
+}
+
+}  // namespace
+
+std::vector<JudgedRow> judge_rows(const Norm& norm, const Judge& judge, const Judge& rule_judge,
+                                  const std::vector<EvaluationRow>& base, const std::vector<EvaluationRow>& aligned) {
+  std::unordered_map<std::int64_t, const EvaluationRow*> base_of;
+  for (const EvaluationRow& row : base)
+    if (row.norm == norm.name && row.output) base_of.emplace(row.row, &row);
+  std::vector<JudgedRow> rows;
+  for (const EvaluationRow& row : aligned) {
+    if (row.norm != norm.name || !row.output) continue;
+    const auto found = base_of.find(row.row);
+    if (found == base_of.end()) continue;
+    const EvaluationRow& before = *found->second;
+    JudgedRow result{row.row, row.id, row.norm, row.source, row.desired, row.undesired, {}, {}, {}};
+    result.base = judged(norm, judge, row, *before.output, before.output_complete);
+    result.rules = rule_judge.judge(row.source, *before.output).undesirable
+                       ? judged(norm, judge, row, fallback_output(norm, row.source), true)
+                       : result.base;
+    result.aligned = judged(norm, judge, row, *row.output, row.output_complete);
+    rows.push_back(std::move(result));
+  }
+  return rows;
+}
+
+std::filesystem::path judged_file(const RunLayout& layout) { return layout.evaluation() / "judged.json"; }
+
+Status write_judged(const RunLayout& layout, const Judged& judged) {
+  Json norms = Json::array(), rows = Json::array();
+  for (const Norm& norm : judged.norms) norms.push_back(to_json(norm));
+  for (const JudgedRow& row : judged.rows) {
+    Json json = {{"row", row.row},
+                 {"id", row.id},
+                 {"norm", row.norm},
+                 {"source", row.source},
+                 {"base", to_json(row.base)},
+                 {"rules", to_json(row.rules)},
+                 {"aligned", to_json(row.aligned)}};
+    if (row.desired) json["desired"] = *row.desired;
+    if (row.undesired) json["undesired"] = *row.undesired;
+    rows.push_back(std::move(json));
+  }
+  const Json json = {{"version", 1}, {"step", judged.step}, {"norms", std::move(norms)}, {"rows", std::move(rows)}};
+  return write_file_atomically(judged_file(layout), dump_text(json, 1) + "\n");
+}
+
+Result<Judged> read_judged(const RunLayout& layout) {
+  const std::string where = judged_file(layout).string();
+  PLUMBLINE_ASSIGN(const Json json, read_json_file(judged_file(layout)));
+  Judged judged;
+  PLUMBLINE_ASSIGN(judged.step, json_get<std::int64_t>(json, "step", where));
+  PLUMBLINE_ASSIGN(const auto norms, json_get<std::vector<Json>>(json, "norms", where));
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    PLUMBLINE_ASSIGN(Norm norm, norm_from_json(norms[i], fmt::format("{}: norms[{}]", where, i)));
+    judged.norms.push_back(std::move(norm));
+  }
+  PLUMBLINE_ASSIGN(const auto rows, json_get<std::vector<Json>>(json, "rows", where));
+  judged.rows.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    PLUMBLINE_ASSIGN(JudgedRow row, row_from_json(rows[i], fmt::format("{}: rows[{}]", where, i)));
+    judged.rows.push_back(std::move(row));
+  }
+  return judged;
+}
+
+std::string dump_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace plumbline
