@@ -28,28 +28,36 @@ class KeyedPermutation {
   std::uint64_t keys_[6];
 };
 
-struct MicroBatch { std::vector<std::int64_t> rows; };          ///< rows of the split, a few of like length
-struct Lane { std::vector<MicroBatch> micro_batches; };
+struct MicroBatch {
+  std::vector<std::int64_t> rows;
+};  ///< rows of the split, a few of like length
+struct Lane {
+  std::vector<MicroBatch> micro_batches;
+};
 
 /// Counts over the global batch, for one norm: the denominators of its losses, known before any compute.
 struct NormTotals {
   std::int64_t examples = 0, demonstrations = 0, preferences = 0, prohibitions = 0;
-  std::int64_t desired_tokens = 0, undesired_tokens = 0;        ///< after cutting to max_output_tokens, EOS included
+  std::int64_t desired_tokens = 0, undesired_tokens = 0;  ///< after cutting to max_output_tokens, EOS included
 };
 
 struct GlobalBatch {
   Step step;
-  std::int64_t epoch = 0;            ///< of the first example
+  std::int64_t epoch = 0;  ///< of the first example
   std::vector<Lane> lanes;
-  std::vector<NormTotals> totals;    ///< by norm index
-  std::int64_t source_tokens = 0, output_tokens = 0;   ///< real tokens, padding not counted
+  std::vector<NormTotals> totals;                     ///< by norm index
+  std::int64_t source_tokens = 0, output_tokens = 0;  ///< real tokens, padding not counted
 };
 
 class Plan {
  public:
   /// Fails when the split is empty or lanes exceed global_batch.
   static Result<Plan> make(const TrainConfig& train, std::uint64_t seed, const Split& split, std::size_t num_norms);
+  /// The batch of the step taken after `step` earlier ones: at(Step(0)) is what the first step trains on.
+  /// O(global_batch).
   [[nodiscard]] GlobalBatch at(Step step) const;
+  /// Rows that the first `steps` steps train on, ascending, each once.
+  [[nodiscard]] std::vector<std::int64_t> rows_through(std::int64_t steps) const;
   [[nodiscard]] std::int64_t examples_per_epoch() const { return split_->size(); }
 
  private:
@@ -60,15 +68,22 @@ class Plan {
 };
 
 /// Lanes [begin, end) of rank `rank` of `world`: contiguous, sizes differing by at most one.
-struct LaneRange { int begin = 0, end = 0; };
+struct LaneRange {
+  int begin = 0, end = 0;
+};
 LaneRange lanes_of(int rank, int world, int lanes);
 
 /// Fixed batches for work that is not training (reference log-probs, evaluation, generation, snapshots): `rows` sorted
 /// by length (then row) and cut into groups of `batch_rows`; batch b belongs to rank b mod world.
-std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, std::vector<std::int64_t> rows, int batch_rows);
+std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, std::vector<std::int64_t> rows,
+                                                     int batch_rows);
 
 /// The first `per_norm` held-out rows of each norm in the order of a keyed permutation of (seed, 0): the same rows in
 /// every evaluation of a run.
 std::vector<std::int64_t> held_out_rows(const Split& split, std::size_t num_norms, int per_norm, std::uint64_t seed);
+
+/// A run's probe set (snapshots): at most `examples` held-out rows, as evenly over the norms as they allow. Place in
+/// this list is the snapshot's probe_index.
+std::vector<std::int64_t> probe_rows(const Split& split, std::size_t num_norms, int examples, std::uint64_t seed);
 
 }  // namespace plumbline

@@ -1,4 +1,7 @@
-// A micro-batch as tensors. Rows are padded to the longest of the micro-batch; labels are -100 where padded (HF's habit).
+// A micro-batch as tensors. Rows are padded to the longest of the micro-batch; labels are -100 where padded (HF's
+// habit). A source that is too long loses its left end (of a dialogue the last turns matter, and EOS stays); an output
+// that is too long loses its right end, EOS with it, so nothing teaches the model to stop where a limit fell. Pure; any
+// thread; nothing fails, since a Split's bounds were checked when it was opened.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -11,21 +14,22 @@ namespace plumbline {
 
 /// One side's outputs for the rows that have that side.
 struct OutputTensors {
-  at::Tensor input_RT;              ///< int64, labels shifted right, starts with pad (0)
-  at::Tensor labels_RT;             ///< int64, -100 where padded
+  at::Tensor input_RT;                  ///< int64, labels shifted right, starts with pad (0)
+  at::Tensor labels_RT;                 ///< int64, -100 where padded
   std::vector<std::int64_t> batch_row;  ///< R entries: which row of the batch (source) each belongs to
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(batch_row.size()); }
 };
 
 struct Batch {
-  std::vector<std::int64_t> rows;       ///< rows of the split
-  at::Tensor source_BS, source_mask_BS; ///< int64; bool
-  OutputTensors desired, undesired;     ///< rows() == 0 when no row has that side
-  std::vector<std::uint16_t> norm;      ///< B
-  std::vector<ExampleKind> kind;        ///< B
-  std::vector<float> weight;            ///< B
+  std::vector<std::int64_t> rows;        ///< rows of the split
+  at::Tensor source_BS, source_mask_BS;  ///< int64; bool
+  OutputTensors desired, undesired;      ///< rows() == 0 when no row has that side
+  std::vector<std::uint16_t> norm;       ///< B
+  std::vector<ExampleKind> kind;         ///< B
+  std::vector<float> weight;             ///< B
 };
 
-Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens, int max_output_tokens, at::Device device);
+Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens,
+                 int max_output_tokens, at::Device device);
 
 }  // namespace plumbline

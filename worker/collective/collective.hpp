@@ -19,13 +19,15 @@ class Collective {
   virtual ~Collective() = default;
   [[nodiscard]] virtual int rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
-  /// fp32 or fp64, contiguous, on the backend's device. Rank r sends send[send_offsets[p] … +send_counts[p]) to rank p and receives into
-  /// recv[recv_offsets[p] …]; counts in elements; own part is copied.
+  /// fp32 or fp64, contiguous, on the backend's device. Rank r sends send[send_offsets[p] … +send_counts[p]) to rank p
+  /// and receives into recv[recv_offsets[p] …]; counts in elements; own part is copied.
   virtual Status all_to_all(const at::Tensor& send, const std::vector<std::int64_t>& send_counts,
                             const std::vector<std::int64_t>& send_offsets, at::Tensor& recv,
-                            const std::vector<std::int64_t>& recv_counts, const std::vector<std::int64_t>& recv_offsets) = 0;
+                            const std::vector<std::int64_t>& recv_counts,
+                            const std::vector<std::int64_t>& recv_offsets) = 0;
   /// Rank p's elements [offsets[p], offsets[p]+counts[p]) of `buffer` reach every rank, in place.
-  virtual Status all_gather(at::Tensor& buffer, const std::vector<std::int64_t>& counts, const std::vector<std::int64_t>& offsets) = 0;
+  virtual Status all_gather(at::Tensor& buffer, const std::vector<std::int64_t>& counts,
+                            const std::vector<std::int64_t>& offsets) = 0;
   virtual Status broadcast(at::Tensor& buffer, int root) = 0;
   /// Byte strings of any length from every rank, by rank, on the host.
   virtual Result<std::vector<std::string>> all_gather_bytes(const std::string& mine) = 0;

@@ -1,0 +1,120 @@
+#include "worker/checkpoint/checkpoint.hpp"
+
+#include <fstream>
+#include <set>
+
+#include "tests/worker/golden.hpp"
+#include "worker/model/safetensors.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CheckpointTest : public testing::Test {
+ protected:
+  CheckpointTest() : model_(small_config(), at::kCPU), tokenizer_(make_tokenizer("byte").value()) {
+    at::set_num_threads(1);
+    model_.initialize(3);
+    optimizer_.emplace(OptimizerConfig{}, model_.parameters());
+    for (auto* average : {&optimizer_->exp_avg(), &optimizer_->exp_avg_sq()})
+      for (const auto& spec : model_.parameters().specs())
+        average->narrow(0, spec.offset, spec.size())
+            .copy_(at::arange(spec.size()) * (average == &optimizer_->exp_avg() ? 1 : 3));
+    state_.step = Step(7), state_.seed = 5, state_.dataset_hash = "abc", state_.tokenizer = "byte",
+    state_.fingerprint = "f";
+  }
+  Result<std::vector<WrittenPart>> write(int rank, int world) {
+    return write_checkpoint_parts(partial(), rank, world, model_, *optimizer_, *tokenizer_, state_);
+  }
+  fs::path partial() const { return folder_.path() / ".step.partial"; }
+
+  TemporaryFolder folder_;
+  T5 model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<AdamW> optimizer_;
+  CheckpointState state_;
+};
+
+TEST_F(CheckpointTest, EveryPartIsWrittenOnceByAnyNumberOfRanks) {
+  for (const int world : {1, 2, 3, 4}) {
+    begin_checkpoint(partial()).value();
+    std::set<std::string> files;
+    for (int rank = 0; rank < world; ++rank) {
+      const auto parts = write(rank, world);
+      ASSERT_TRUE(parts.has_value()) << to_string(parts.error());
+      for (const auto& part : parts.value()) {
+        EXPECT_TRUE(files.insert(part.file).second) << part.file << " was written twice";
+        EXPECT_EQ(part.bytes, fs::file_size(partial() / part.file));
+        EXPECT_EQ(part.sha256, sha256_file(partial() / part.file).value());
+      }
+    }
+    EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(*tokenizer_));
+    for (const char* file : {kModelFile, kModelConfigFile, kExpAvgFile, kExpAvgSqFile, kStateFile})
+      EXPECT_TRUE(files.contains(file)) << file;
+    std::set<std::string> on_disk;
+    for (const auto& entry : fs::directory_iterator(partial())) on_disk.insert(entry.path().filename());
+    EXPECT_EQ(on_disk, files) << "nothing else lies there";
+  }
+}
+
+TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
+  begin_checkpoint(partial()).value();
+  write(0, 1).value();
+  const auto state = read_checkpoint_state(partial()).value();
+  EXPECT_EQ(state.step, Step(7));
+  EXPECT_TRUE(check_resumable(state, state_, partial()).has_value());
+  T5 model(small_config(), at::kCPU);
+  load_weights(model, partial() / kModelFile).value();
+  EXPECT_TRUE(model.parameters().flat().equal(model_.parameters().flat()));
+  AdamW optimizer(OptimizerConfig{}, model.parameters());
+  load_optimizer(partial(), model.parameters(), optimizer).value();
+  EXPECT_TRUE(optimizer.exp_avg().equal(optimizer_->exp_avg()));
+  EXPECT_TRUE(optimizer.exp_avg_sq().equal(optimizer_->exp_avg_sq()));
+}
+
+TEST_F(CheckpointTest, AStalePartialFolderIsEmptied) {
+  fs::create_directories(partial());
+  std::ofstream(partial() / "leftover") << "x";
+  begin_checkpoint(partial()).value();
+  EXPECT_TRUE(fs::is_empty(partial()));
+}
+
+TEST_F(CheckpointTest, RefusesToResumeAnotherRun) {
+  const auto refused = [&](auto change) {
+    CheckpointState other = state_;
+    change(other);
+    const auto status = check_resumable(state_, other, partial());
+    return status.has_error() ? status.error().message : "";
+  };
+  EXPECT_NE(refused([](auto& s) { s.seed = 6; }).find("seed"), std::string::npos);
+  EXPECT_NE(refused([](auto& s) { s.dataset_hash = "abd"; }).find("dataset"), std::string::npos);
+  EXPECT_NE(refused([](auto& s) { s.tokenizer = "words"; }).find("tokenizer"), std::string::npos);
+  EXPECT_EQ(refused([](auto& s) { s.fingerprint = "g"; }), "") << "another machine may take a run up";
+}
+
+TEST_F(CheckpointTest, AveragesOfAnotherModelAreRefused) {
+  begin_checkpoint(partial()).value();
+  write(0, 1).value();
+  auto config = small_config();
+  config.d_ff = 32;
+  T5 other(config, at::kCPU);
+  AdamW optimizer(OptimizerConfig{}, other.parameters());
+  const auto status = load_optimizer(partial(), other.parameters(), optimizer);
+  ASSERT_TRUE(status.has_error());
+  EXPECT_EQ(status.error().code, ErrorCode::kData);
+  EXPECT_NE(status.error().where.find(kExpAvgFile), std::string::npos);
+}
+
+TEST_F(CheckpointTest, AFailedWriteLeavesNoPartialFolder) {
+  begin_checkpoint(partial()).value();
+  fs::create_directory(partial() / kModelFile);  // a folder where the file has to go
+  std::ofstream(partial() / kModelFile / "x") << "x";
+  const auto parts = write(0, 1);
+  ASSERT_TRUE(parts.has_error());
+  EXPECT_EQ(parts.error().code, ErrorCode::kRun);
+  EXPECT_FALSE(fs::exists(partial()));
+}
+
+}  // namespace
+}  // namespace plumbline

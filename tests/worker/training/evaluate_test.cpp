@@ -1,0 +1,141 @@
+#include "worker/evaluate.hpp"
+
+#include <cmath>
+
+#include "tests/worker/training/tiny_run.hpp"
+#include "worker/snapshot/encode.hpp"
+
+namespace plumbline {
+namespace {
+
+class EvaluateTest : public testing::Test {
+ protected:
+  HeldOut held_out(const References& references) const {
+    return {&run_.config, &run_.dataset, tokenizer_.get(), norm_objectives(run_.config, run_.dataset.info()).value(),
+            &references.held_out};
+  }
+  TinyRun run_;
+  std::unique_ptr<Tokenizer> tokenizer_ = make_tokenizer("byte").value();
+};
+
+TEST_F(EvaluateTest, ReferencesAreTheSameBitsOnAnyNumberOfRanksAndReadBack) {
+  const auto bits = [](const std::vector<float>& values) {
+    return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  };
+  std::string expected;
+  for (const int ranks : {1, 2, 3}) {
+    std::vector<std::string> all(static_cast<std::size_t>(ranks));
+    run_ranks(ranks, [&](Collective& collective) {
+      const auto r = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
+      all[static_cast<std::size_t>(collective.rank())] =
+          bits(r.train.desired) + bits(r.train.undesired) + bits(r.held_out.desired) + bits(r.held_out.undesired);
+    });
+    if (expected.empty()) expected = all[0];
+    for (const auto& one : all) EXPECT_EQ(one, expected) << ranks << " ranks";
+  }
+  const auto collective = make_self_collective();
+  const auto computed = compute_references(*run_.start_model(), run_.reference_work(), *collective).value();
+  for (std::int64_t row = 0; row < run_.dataset.train().size(); ++row)
+    EXPECT_EQ(std::isnan(computed.train.desired[static_cast<std::size_t>(row)]),
+              run_.dataset.train().length(row, Side::kDesired) == 0);
+  const auto file = run_.folder.path() / "reference" / "key.h5";
+  write_references(file, computed).value();
+  const auto read = read_references(file, run_.dataset).value();
+  EXPECT_EQ(bits(read.train.desired), bits(computed.train.desired));
+  EXPECT_EQ(bits(read.held_out.undesired), bits(computed.held_out.undesired));
+}
+
+TEST_F(EvaluateTest, AReferenceKeyNamesAllThatTheNumbersDependOn) {
+  const auto model = run_.start_model();
+  const std::string key = reference_key(*model, run_.reference_work());
+  EXPECT_EQ(key, reference_key(*run_.start_model(), run_.reference_work()));
+  EXPECT_EQ(key.size(), 64u);
+  auto other = run_.reference_work();
+  other.max_output_tokens = 7;
+  EXPECT_NE(reference_key(*model, other), key);
+  other = run_.reference_work();
+  other.train_rows.pop_back();
+  EXPECT_NE(reference_key(*model, other), key);
+  other = run_.reference_work();
+  other.fingerprint = "another machine";
+  EXPECT_NE(reference_key(*model, other), key);
+  run_.config.seed = 6;
+  EXPECT_NE(reference_key(*run_.start_model(), run_.reference_work()), key) << "other weights";
+}
+
+TEST_F(EvaluateTest, HeldOutLossAndOutputsDoNotDependOnTheRanks) {
+  Json expected_metrics;
+  std::vector<EvaluationRow> expected_rows;
+  for (const int ranks : {1, 2, 4}) {
+    run_ranks(ranks, [&](Collective& collective) {
+      const auto model = run_.start_model();
+      const auto references = compute_references(*model, run_.reference_work(), collective).value();
+      const auto metrics = held_out_metrics(*model, held_out(references), collective).value();
+      const auto rows = evaluate_rows(*model, held_out(references), collective).value();
+      if (collective.rank() != 0) return;
+      if (ranks == 1) {
+        expected_metrics = metrics;
+        expected_rows = rows;
+        return;
+      }
+      EXPECT_EQ(metrics, expected_metrics) << ranks << " ranks";
+      ASSERT_EQ(rows.size(), expected_rows.size());
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        EXPECT_EQ(rows[i].row, expected_rows[i].row);
+        EXPECT_EQ(rows[i].output, expected_rows[i].output);
+        EXPECT_EQ(rows[i].desired_log_prob, expected_rows[i].desired_log_prob);
+        EXPECT_EQ(rows[i].undesired_log_prob, expected_rows[i].undesired_log_prob);
+      }
+    });
+  }
+  EXPECT_EQ(expected_metrics.size(), 3u);
+  // The start model is its own reference, up to the rounding of references to fp32.
+  EXPECT_NEAR(expected_metrics["polite"]["rewards/margins"].get<double>(), 0.0, 1e-6);
+  EXPECT_TRUE(expected_metrics["polite"].contains("rewards/accuracies"));
+  EXPECT_FALSE(expected_metrics["mirror"].contains("rewards/margins"));
+  EXPECT_FALSE(expected_metrics["no-secret"].contains("rewards/margins"));
+  EXPECT_TRUE(expected_metrics["mirror"].contains("nll_loss"));
+  std::size_t generated = 0;
+  for (std::size_t i = 0; i < expected_rows.size(); ++i) {
+    const EvaluationRow& row = expected_rows[i];
+    if (i > 0) {
+      EXPECT_GT(row.row, expected_rows[i - 1].row);
+    }
+    generated += row.output.has_value() ? 1 : 0;
+    EXPECT_EQ(row.desired.has_value(), row.desired_log_prob.has_value());
+    EXPECT_EQ(row.undesired.has_value(), row.undesired_log_prob.has_value());
+  }
+  EXPECT_EQ(expected_rows.size(), 18u);
+  EXPECT_EQ(generated, 12u);
+}
+
+TEST_F(EvaluateTest, SnapshotPartsMakeTheSameVectorsOnAnyNumberOfRanks) {
+  const auto model = run_.start_model();
+  const ProbeSet probe{&run_.dataset.held_out(), probe_rows(run_.dataset.held_out(), 3, 10, 5), 4, 8};
+  const auto merged = [&](int world) {
+    std::map<std::int64_t, std::vector<float>> by_index;
+    for (int rank = 0; rank < world; ++rank) {
+      const Snapshot part = encode_probe_part(*model, probe, Step(3), rank, world, at::kCPU);
+      EXPECT_EQ(part.dimension, 16);
+      EXPECT_EQ(part.attributes.size(), 1u);
+      for (std::size_t i = 0; i < part.rows(); ++i) {
+        const auto row = probe.rows[static_cast<std::size_t>(part.probe_index[i])];
+        EXPECT_EQ(part.ids[i], run_.dataset.held_out().id(row));
+        EXPECT_EQ(part.norms[i], run_.dataset.held_out().norm(row));
+        EXPECT_GE(part.attributes.at("root_length")[i], 10);
+        EXPECT_TRUE(by_index
+                        .emplace(part.probe_index[i],
+                                 std::vector<float>(part.vectors.begin() + static_cast<std::ptrdiff_t>(16 * i),
+                                                    part.vectors.begin() + static_cast<std::ptrdiff_t>(16 * (i + 1))))
+                        .second);
+      }
+    }
+    return by_index;
+  };
+  const auto alone = merged(1);
+  EXPECT_EQ(alone.size(), 10u);
+  for (const int world : {2, 3, 5}) EXPECT_EQ(merged(world), alone) << world << " ranks";
+}
+
+}  // namespace
+}  // namespace plumbline

@@ -1,0 +1,173 @@
+#include "worker/trainer.hpp"
+
+#include <mutex>
+
+#include "tests/worker/training/tiny_run.hpp"
+#include "worker/checkpoint/checkpoint.hpp"
+
+namespace plumbline {
+namespace {
+
+/// What a rank holds after some steps.
+struct Outcome {
+  at::Tensor weights, exp_avg, exp_avg_sq;
+  std::vector<double> losses, norms;
+  friend bool operator==(const Outcome& a, const Outcome& b) {
+    return a.weights.equal(b.weights) && a.exp_avg.equal(b.exp_avg) && a.exp_avg_sq.equal(b.exp_avg_sq) &&
+           a.losses == b.losses && a.norms == b.norms;
+  }
+};
+
+Outcome outcome_of(Trainer& trainer) {
+  return {trainer.model().parameters().flat().detach().clone(),
+          trainer.optimizer().exp_avg().clone(),
+          trainer.optimizer().exp_avg_sq().clone(),
+          {},
+          {}};
+}
+
+class TrainerTest : public testing::Test {
+ protected:
+  /// Steps (first, last] on `ranks` ranks; from the start model, or from `from`. One outcome a rank.
+  std::vector<Outcome> train(int ranks, std::int64_t first, std::int64_t last, const std::filesystem::path& from = {}) {
+    std::vector<Outcome> outcomes(static_cast<std::size_t>(ranks));
+    run_ranks(ranks, [&](Collective& collective) {
+      auto model = run_.start_model();
+      const References references = compute_references(*model, run_.reference_work(), collective).value();
+      if (!from.empty()) load_weights(*model, from / kModelFile).value();
+      auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, std::move(model), collective).value();
+      if (!from.empty()) load_optimizer(from, trainer->model().parameters(), trainer->optimizer()).value();
+      std::vector<double> losses, norms;
+      for (std::int64_t step = first; step < last; ++step) {
+        const StepReport report = trainer->step(step).value();
+        losses.push_back(report.loss);
+        norms.push_back(report.gradient_norm);
+      }
+      if (!save_to_.empty())
+        write_checkpoint_parts(save_to_, collective.rank(), collective.size(), trainer->model(), trainer->optimizer(),
+                               *tokenizer_, {})
+            .value();
+      Outcome outcome = outcome_of(*trainer);
+      outcome.losses = std::move(losses);
+      outcome.norms = std::move(norms);
+      outcomes[static_cast<std::size_t>(collective.rank())] = std::move(outcome);
+    });
+    return outcomes;
+  }
+
+  TinyRun run_;
+  std::unique_ptr<Tokenizer> tokenizer_ = make_tokenizer("byte").value();
+  std::filesystem::path save_to_;
+};
+
+TEST_F(TrainerTest, TheSameBitsOnAnyNumberOfRanks) {
+  const Outcome alone = train(1, 0, 5).front();
+  EXPECT_TRUE(alone.weights.isfinite().all().item<bool>());
+  EXPECT_FALSE(alone.weights.equal(run_.start_model()->parameters().flat())) << "training moved the weights";
+  for (const double norm : alone.norms) EXPECT_GT(norm, run_.config.optimizer.clip_norm) << "clipping is at work";
+  for (const int ranks : {2, 3, 4, 5, 7, 12})
+    for (const Outcome& outcome : train(ranks, 0, 5)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+}
+
+TEST_F(TrainerTest, SavedAndResumedInTheMiddleTheSameBits) {
+  const Outcome whole = train(2, 0, 6).front();
+  save_to_ = run_.folder.path() / "checkpoint";
+  begin_checkpoint(save_to_).value();
+  const Outcome half = train(3, 0, 3).front();
+  EXPECT_FALSE(half.weights.equal(whole.weights));
+  const auto saved = save_to_;
+  save_to_.clear();
+  for (const int ranks : {1, 4}) {
+    const Outcome resumed = train(ranks, 3, 6, saved).front();
+    EXPECT_TRUE(resumed.weights.equal(whole.weights)) << ranks << " ranks";
+    EXPECT_TRUE(resumed.exp_avg_sq.equal(whole.exp_avg_sq));
+    EXPECT_EQ(resumed.losses, std::vector<double>(whole.losses.begin() + 3, whole.losses.end()));
+  }
+}
+
+TEST_F(TrainerTest, DropoutIsAtWorkAndSeeded) {
+  const Outcome with = train(1, 0, 2).front();
+  run_.config.model.dropout_rate = 0;
+  EXPECT_FALSE(train(1, 0, 2).front() == with);
+  run_.config.model.dropout_rate = 0.1;
+  EXPECT_TRUE(train(1, 0, 2).front() == with);
+}
+
+TEST_F(TrainerTest, TheReportCountsTheGlobalBatch) {
+  StepReport of[2];
+  run_ranks(2, [&](Collective& collective) {
+    const References references = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
+    auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), collective).value();
+    of[collective.rank()] = trainer->step(0).value();
+  });
+  const auto expected = Plan::make(run_.config.train, run_.config.seed, run_.dataset.train(), 3).value().at(Step(0));
+  EXPECT_EQ(of[0].step, 1);
+  EXPECT_EQ(of[0].source_tokens, expected.source_tokens);
+  EXPECT_EQ(of[0].output_tokens, expected.output_tokens);
+  EXPECT_DOUBLE_EQ(of[0].epoch, 24.0 / 40);
+  EXPECT_EQ(of[0].loss, of[1].loss);
+  for (std::size_t n = 0; n < 3; ++n) {
+    EXPECT_GT(of[0].sums[n].loss, 0);
+    EXPECT_EQ(of[0].totals[n].examples, expected.totals[n].examples);
+  }
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteEndsTheRunAndLeavesTheWeights) {
+  run_.config.optimizer.learning_rate = 1e30;
+  run_.config.optimizer.warmup_steps = 0;
+  const auto collective = make_self_collective();
+  const References references = compute_references(*run_.start_model(), run_.reference_work(), *collective).value();
+  auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), *collective).value();
+  for (int step = 0; step < 20; ++step) {
+    const at::Tensor before = trainer->model().parameters().flat().clone();
+    const auto report = trainer->step(step);
+    if (report.has_value()) continue;
+    EXPECT_EQ(report.error().code, ErrorCode::kRun);
+    EXPECT_NE(report.error().message.find("not finite at step"), std::string::npos);
+    EXPECT_TRUE(trainer->model().parameters().flat().equal(before));
+    return;
+  }
+  FAIL() << "a learning rate of 1e30 was survived";
+}
+
+TEST_F(TrainerTest, TheConfigurationOverridesTheDatasetsNorms) {
+  NormTraining training;
+  training.objective = Objective::kSft;
+  training.weight = 3.0;
+  run_.config.norms["polite"] = training;
+  const auto norms = norm_objectives(run_.config, run_.dataset.info()).value();
+  EXPECT_EQ(norms[0].objective, Objective::kSft);
+  EXPECT_EQ(norms[0].weight, 3.0);
+  EXPECT_EQ(norms[2].objective, Objective::kUnlikelihood);
+  run_.config.norms["politeness"] = training;
+  const auto unknown = norm_objectives(run_.config, run_.dataset.info());
+  ASSERT_TRUE(unknown.has_error());
+  EXPECT_EQ(unknown.error().where, "norms.politeness");
+}
+
+TEST(AgreeTest, TheLowestFailedRanksErrorIsEverybodys) {
+  std::vector<std::string> seen(4);
+  run_ranks(4, [&](Collective& collective) {
+    const int rank = collective.rank();
+    const Status mine = rank >= 2 ? Status(data_error("rank " + std::to_string(rank), "here", "mend it")) : Status();
+    const Status all = agree(collective, mine);
+    seen[static_cast<std::size_t>(rank)] = all.has_error() ? to_string(all.error()) : "";
+    EXPECT_TRUE(agree(collective, {}).has_value());
+  });
+  for (const auto& text : seen) EXPECT_EQ(text, to_string(data_error("rank 2", "here", "mend it")));
+}
+
+TEST(ShareBatchesTest, EveryRankGetsEveryBatch) {
+  for (const int ranks : {1, 3, 4})
+    run_ranks(ranks, [&](Collective& collective) {
+      const auto all = share_batches(collective, 5, [&](std::size_t b) {
+        EXPECT_EQ(b % static_cast<std::size_t>(collective.size()), static_cast<std::size_t>(collective.rank()));
+        return Result<std::string>(std::string(b * 10, 'x'));
+      });
+      ASSERT_TRUE(all.has_value());
+      for (std::size_t b = 0; b < 5; ++b) EXPECT_EQ(all.value()[b].size(), b * 10);
+    });
+}
+
+}  // namespace
+}  // namespace plumbline

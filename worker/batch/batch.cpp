@@ -1,0 +1,78 @@
+#include "worker/batch/batch.hpp"
+
+#include <algorithm>
+
+#include "common/text/tokenizer.hpp"
+
+namespace plumbline {
+
+namespace {
+
+using Tokens = std::vector<std::int64_t>;
+
+constexpr std::int64_t kIgnoredLabel = -100;
+
+/// `rows` padded with `pad` to the longest, as int64 on the host.
+at::Tensor padded(const std::vector<Tokens>& rows, std::int64_t pad) {
+  std::size_t longest = 0;
+  for (const Tokens& row : rows) longest = std::max(longest, row.size());
+  at::Tensor tensor =
+      at::full({static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(longest)}, pad, at::kLong);
+  auto* out = tensor.mutable_data_ptr<std::int64_t>();
+  for (const Tokens& row : rows) {
+    std::copy(row.begin(), row.end(), out);
+    out += longest;
+  }
+  return tensor;
+}
+
+OutputTensors output_tensors(const Split& split, const std::vector<std::int64_t>& rows, Side side, std::size_t limit,
+                             at::Device device) {
+  OutputTensors out;
+  std::vector<Tokens> labels, inputs;
+  for (std::size_t b = 0; b < rows.size(); ++b) {
+    if (split.length(rows[b], side) == 0) continue;
+    Tokens tokens = split.tokens(rows[b], side);
+    if (tokens.size() > limit) tokens.resize(limit);
+    Tokens input{kPadToken};
+    input.insert(input.end(), tokens.begin(), tokens.end() - 1);
+    labels.push_back(std::move(tokens));
+    inputs.push_back(std::move(input));
+    out.batch_row.push_back(static_cast<std::int64_t>(b));
+  }
+  if (labels.empty()) return out;
+  out.labels_RT = padded(labels, kIgnoredLabel).to(device);
+  out.input_RT = padded(inputs, kPadToken).to(device);
+  return out;
+}
+
+}  // namespace
+
+Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens,
+                 int max_output_tokens, at::Device device) {
+  Batch batch;
+  batch.rows = rows;
+  std::vector<Tokens> sources;
+  const auto source_limit = static_cast<std::ptrdiff_t>(max_source_tokens);
+  for (const std::int64_t row : rows) {
+    Tokens tokens = split.tokens(row, Side::kSource);
+    if (std::ssize(tokens) > source_limit) tokens.erase(tokens.begin(), tokens.end() - source_limit);
+    sources.push_back(std::move(tokens));
+    batch.norm.push_back(split.norm(row));
+    batch.kind.push_back(split.kind(row));
+    batch.weight.push_back(split.weight(row));
+  }
+  // A mask from lengths, not from ids: a source may hold the pad id.
+  const at::Tensor source = padded(sources, kPadToken);
+  at::Tensor mask = at::zeros(source.sizes(), at::kBool);
+  for (std::size_t b = 0; b < sources.size(); ++b)
+    mask[static_cast<std::int64_t>(b)].narrow(0, 0, std::ssize(sources[b])).fill_(true);
+  batch.source_BS = source.to(device);
+  batch.source_mask_BS = mask.to(device);
+  const auto output_limit = static_cast<std::size_t>(max_output_tokens);
+  batch.desired = output_tensors(split, rows, Side::kDesired, output_limit, device);
+  batch.undesired = output_tensors(split, rows, Side::kUndesired, output_limit, device);
+  return batch;
+}
+
+}  // namespace plumbline

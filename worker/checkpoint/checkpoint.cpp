@@ -1,0 +1,142 @@
+#include "worker/checkpoint/checkpoint.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <system_error>
+
+#include "common/core/files.hpp"
+#include "worker/model/safetensors.hpp"
+
+namespace plumbline {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<NamedTensor> named(const Parameters& parameters, const at::Tensor& flat) {
+  std::vector<NamedTensor> tensors;
+  for (const auto& spec : parameters.specs())
+    tensors.push_back({spec.name, flat.narrow(0, spec.offset, spec.size()).view(spec.shape)});
+  return tensors;
+}
+
+/// The system's reason for a full disk, in words that say what to do.
+Error explained(Error error, const fs::path& path) {
+  error.code = ErrorCode::kRun;
+  if (error.where.empty()) error.where = path.string();
+  if (error.message.find(std::strerror(ENOSPC)) == std::string::npos &&
+      error.message.find("disk is full") == std::string::npos)
+    return error;
+  error.message = "the checkpoint could not be written: the disk is full";
+  error.hint = "Free some space, then resume the run from its last checkpoint.";
+  return error;
+}
+
+/// Size and hash of a part that has been written.
+Result<WrittenPart> describe(const fs::path& folder, const std::string& file) {
+  std::error_code ec;
+  const auto bytes = fs::file_size(folder / file, ec);
+  if (ec) return run_error("the part is gone: " + ec.message(), (folder / file).string());
+  PLUMBLINE_ASSIGN(std::string hash, sha256_file(folder / file));
+  return WrittenPart{file, bytes, std::move(hash)};
+}
+
+Status load_average(const fs::path& file, const Parameters& parameters, at::Tensor& flat) {
+  const at::NoGradGuard no_grad;
+  PLUMBLINE_ASSIGN(const auto tensors, read_safetensors(file));
+  for (const auto& spec : parameters.specs()) {
+    const auto found = tensors.find(spec.name);
+    if (found == tensors.end() || found->second.sizes() != at::IntArrayRef(spec.shape) ||
+        found->second.scalar_type() != at::kFloat)
+      return data_error("the tensor " + spec.name + " is missing or does not fit the model", file.string(),
+                        "The checkpoint's files must be of one run.");
+    flat.narrow(0, spec.offset, spec.size()).copy_(found->second.reshape({-1}));
+  }
+  return {};
+}
+
+}  // namespace
+
+int checkpoint_parts(const Tokenizer& tokenizer) { return 5 + static_cast<int>(tokenizer.hf_files().size()); }
+
+Status begin_checkpoint(const fs::path& folder) {
+  std::error_code ec;
+  fs::remove_all(folder, ec);
+  if (!ec) fs::create_directories(folder, ec);
+  if (ec) return explained(run_error("the folder cannot be made: " + ec.message(), folder.string()), folder);
+  return {};
+}
+
+Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, int rank, int world, const T5& model,
+                                                        AdamW& optimizer, const Tokenizer& tokenizer,
+                                                        const CheckpointState& state) {
+  std::vector<std::string> files;
+  const auto write = [&]() -> Status {
+    if (rank == 0) {
+      PLUMBLINE_TRY(save_model(model, folder));
+      files.insert(files.end(), {kModelConfigFile, kModelFile});
+      for (const auto& [name, content] : tokenizer.hf_files()) {
+        PLUMBLINE_TRY(write_file_atomically(folder / name, content));
+        files.push_back(name);
+      }
+      PLUMBLINE_TRY(write_file_atomically(folder / kStateFile, to_json(state).dump(2) + "\n"));
+      files.emplace_back(kStateFile);
+    }
+    if (rank == 1 % world) {
+      PLUMBLINE_TRY(write_safetensors(folder / kExpAvgFile, named(model.parameters(), optimizer.exp_avg())));
+      files.emplace_back(kExpAvgFile);
+    }
+    if (rank == 2 % world) {
+      PLUMBLINE_TRY(write_safetensors(folder / kExpAvgSqFile, named(model.parameters(), optimizer.exp_avg_sq())));
+      files.emplace_back(kExpAvgSqFile);
+    }
+    return {};
+  };
+  std::vector<WrittenPart> parts;
+  const auto run = [&]() -> Status {
+    PLUMBLINE_TRY(write());
+    for (const auto& file : files) {
+      PLUMBLINE_ASSIGN(WrittenPart part, describe(folder, file));
+      parts.push_back(std::move(part));
+    }
+    return {};
+  };
+  if (Status status = run(); status.has_error()) {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+    return explained(std::move(status).error(), folder);
+  }
+  return parts;
+}
+
+Result<CheckpointState> read_checkpoint_state(const fs::path& folder) {
+  PLUMBLINE_ASSIGN(const Json json, read_json_file(folder / kStateFile));
+  return state_from_json(json, (folder / kStateFile).string());
+}
+
+Status check_resumable(const CheckpointState& saved, const CheckpointState& run, const fs::path& folder) {
+  const std::string where = (folder / kStateFile).string();
+  if (saved.tokenizer != run.tokenizer)
+    return data_error(
+        "the checkpoint was trained with the tokenizer " + saved.tokenizer + ", the dataset has " + run.tokenizer,
+        where, "Resume with the dataset that the run began with, or start a new run.");
+  if (saved.dataset_hash != run.dataset_hash)
+    return data_error("the checkpoint was trained on another dataset (" + saved.dataset_hash.substr(0, 12) +
+                          "…) than this one (" + run.dataset_hash.substr(0, 12) + "…)",
+                      where,
+                      "Resume with the dataset that the run began with, or start a new run with model.init set to the "
+                      "checkpoint.");
+  if (saved.seed != run.seed)
+    return data_error("the checkpoint was trained with seed " + std::to_string(saved.seed) + ", the run has seed " +
+                          std::to_string(run.seed),
+                      where, "Set the seed back, or start a new run with model.init set to the checkpoint.");
+  return {};
+}
+
+Status load_optimizer(const fs::path& folder, const Parameters& parameters, AdamW& optimizer) {
+  PLUMBLINE_TRY(load_average(folder / kExpAvgFile, parameters, optimizer.exp_avg()));
+  return load_average(folder / kExpAvgSqFile, parameters, optimizer.exp_avg_sq());
+}
+
+}  // namespace plumbline

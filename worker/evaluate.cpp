@@ -1,0 +1,188 @@
+#include "worker/evaluate.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "common/data/plan.hpp"
+#include "worker/batch/batch.hpp"
+#include "worker/generate/greedy.hpp"
+#include "worker/metrics.hpp"
+#include "worker/share.hpp"
+
+namespace plumbline {
+
+namespace {
+
+Batch batch_of(const T5& model, const HeldOut& held_out, const std::vector<std::int64_t>& rows) {
+  const TrainConfig& train = held_out.config->train;
+  return make_batch(held_out.dataset->held_out(), rows, train.max_source_tokens, train.max_output_tokens,
+                    model.parameters().flat().device());
+}
+
+std::vector<NormTotals> totals_of(const HeldOut& held_out, const std::vector<std::int64_t>& rows) {
+  const Split& split = held_out.dataset->held_out();
+  std::vector<NormTotals> totals(held_out.norms.size());
+  for (const std::int64_t row : rows) {
+    NormTotals& t = totals[split.norm(row)];
+    const ExampleKind kind = split.kind(row);
+    ++t.examples;
+    t.demonstrations += kind == ExampleKind::kDemonstration ? 1 : 0;
+    t.preferences += kind == ExampleKind::kPreference ? 1 : 0;
+    t.prohibitions += kind == ExampleKind::kProhibition ? 1 : 0;
+    const int limit = held_out.config->train.max_output_tokens;
+    t.desired_tokens += std::min(split.length(row, Side::kDesired), limit);
+    t.undesired_tokens += std::min(split.length(row, Side::kUndesired), limit);
+  }
+  return totals;
+}
+
+std::string text_of(const Tokenizer& tokenizer, const std::vector<std::int64_t>& tokens) {
+  const std::vector<std::int32_t> ids(tokens.begin(), tokens.end());
+  return tokenizer.decode(ids);
+}
+
+/// The rows of a batch with what is known of them from the dataset and the model's log-probs of their outputs.
+std::vector<EvaluationRow> scored(const T5& model, const HeldOut& held_out, const Batch& batch) {
+  const Split& split = held_out.dataset->held_out();
+  std::vector<EvaluationRow> rows;
+  for (const std::int64_t row : batch.rows) {
+    EvaluationRow r;
+    r.row = row;
+    r.id = to_string(split.id(row));
+    r.norm = held_out.dataset->info().norms[split.norm(row)].name;
+    r.source = text_of(*held_out.tokenizer, split.tokens(row, Side::kSource));
+    const int limit = held_out.config->train.max_output_tokens;
+    r.desired_tokens = std::min(split.length(row, Side::kDesired), limit);
+    r.undesired_tokens = std::min(split.length(row, Side::kUndesired), limit);
+    if (r.desired_tokens > 0) r.desired = text_of(*held_out.tokenizer, split.tokens(row, Side::kDesired));
+    if (r.undesired_tokens > 0) r.undesired = text_of(*held_out.tokenizer, split.tokens(row, Side::kUndesired));
+    rows.push_back(std::move(r));
+  }
+  const ReferenceLogProbs log_probs = score(model, batch);
+  for (std::size_t i = 0; i < log_probs.desired.size(); ++i)
+    rows[static_cast<std::size_t>(batch.desired.batch_row[i])].desired_log_prob = log_probs.desired[i];
+  for (std::size_t i = 0; i < log_probs.undesired.size(); ++i)
+    rows[static_cast<std::size_t>(batch.undesired.batch_row[i])].undesired_log_prob = log_probs.undesired[i];
+  return rows;
+}
+
+void generate(const T5& model, const HeldOut& held_out, const Batch& batch, std::vector<EvaluationRow>& rows) {
+  const auto outputs =
+      generate_greedy(model, batch.source_BS, batch.source_mask_BS, held_out.config->evaluate.max_new_tokens);
+  for (std::size_t b = 0; b < rows.size(); ++b) {
+    rows[b].output = held_out.tokenizer->decode(outputs[b].tokens);
+    rows[b].output_complete = outputs[b].complete;
+  }
+}
+
+/// What a row's computation adds to what the dataset says; the rest every rank can look up, but the texts are few.
+Json to_json(const EvaluationRow& r) {
+  const auto optional = [](const auto& value) { return value ? Json(*value) : Json(); };
+  return Json{r.row,
+              r.id,
+              r.norm,
+              r.source,
+              optional(r.desired),
+              optional(r.undesired),
+              optional(r.output),
+              r.output_complete,
+              optional(r.desired_log_prob),
+              optional(r.undesired_log_prob),
+              r.desired_tokens,
+              r.undesired_tokens};
+}
+
+EvaluationRow from_json(const Json& j) {
+  EvaluationRow r;
+  const auto text = [&](std::size_t i) {
+    return j[i].is_null() ? std::nullopt : std::optional(j[i].get<std::string>());
+  };
+  const auto number = [&](std::size_t i) { return j[i].is_null() ? std::nullopt : std::optional(j[i].get<double>()); };
+  r.row = j[0].get<std::int64_t>();
+  r.id = j[1].get<std::string>();
+  r.norm = j[2].get<std::string>();
+  r.source = j[3].get<std::string>();
+  r.desired = text(4);
+  r.undesired = text(5);
+  r.output = text(6);
+  r.output_complete = j[7].get<bool>();
+  r.desired_log_prob = number(8);
+  r.undesired_log_prob = number(9);
+  r.desired_tokens = j[10].get<std::int64_t>();
+  r.undesired_tokens = j[11].get<std::int64_t>();
+  return r;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> scored_rows(const HeldOut& held_out) {
+  return held_out_rows(held_out.dataset->held_out(), held_out.norms.size(), held_out.config->evaluate.examples,
+                       held_out.config->seed);
+}
+
+Result<Json> held_out_metrics(const T5& model, const HeldOut& held_out, Collective& collective) {
+  const at::NoGradGuard no_grad;
+  const auto rows = scored_rows(held_out);
+  const auto totals = totals_of(held_out, rows);
+  const auto batches = fixed_batches(held_out.dataset->held_out(), rows, held_out.config->evaluate.batch_rows);
+  static_assert(std::is_trivially_copyable_v<NormSums>);
+  PLUMBLINE_ASSIGN(const auto parts, share_batches(collective, batches.size(), [&](std::size_t b) {
+                     const Batch batch = batch_of(model, held_out, batches[b]);
+                     const ReferenceLogProbs reference =
+                         held_out.references != nullptr ? held_out.references->of(batch) : ReferenceLogProbs{};
+                     const auto result = compute_objective(model, batch, held_out.norms, totals,
+                                                           held_out.references != nullptr ? &reference : nullptr, {});
+                     return Result<std::string>(std::string(reinterpret_cast<const char*>(result.sums.data()),
+                                                            result.sums.size() * sizeof(NormSums)));
+                   }));
+  std::vector<NormSums> sums(held_out.norms.size());
+  for (const auto& bytes : parts) {  // In the order of batches, on every rank.
+    if (bytes.size() != sums.size() * sizeof(NormSums)) return run_error("a worker's sums are cut short", "evaluation");
+    std::vector<NormSums> part(sums.size());
+    std::memcpy(part.data(), bytes.data(), bytes.size());
+    for (std::size_t n = 0; n < sums.size(); ++n) {
+      sums[n].loss += part[n].loss;
+      sums[n].nll_desired += part[n].nll_desired;
+      sums[n].log_prob_desired += part[n].log_prob_desired;
+      sums[n].log_prob_undesired += part[n].log_prob_undesired;
+      sums[n].reward_desired += part[n].reward_desired;
+      sums[n].reward_undesired += part[n].reward_undesired;
+      sums[n].correct += part[n].correct;
+    }
+  }
+  std::vector<std::string> names;
+  for (const Norm& norm : held_out.dataset->info().norms) names.push_back(norm.name);
+  return Result<Json>(boost::system::in_place_value, norm_metrics(names, held_out.norms, totals, sums));
+}
+
+Result<std::vector<EvaluationRow>> evaluate_rows(const T5& model, const HeldOut& held_out, Collective& collective) {
+  const at::NoGradGuard no_grad;
+  const Split& split = held_out.dataset->held_out();
+  const EvaluateConfig& settings = held_out.config->evaluate;
+  const auto generated = held_out_rows(split, held_out.norms.size(), settings.generations, held_out.config->seed);
+  const std::set<std::int64_t> is_generated(generated.begin(), generated.end());
+  std::vector<std::int64_t> only_scored;
+  for (const std::int64_t row : scored_rows(held_out))
+    if (!is_generated.contains(row)) only_scored.push_back(row);
+  auto batches = fixed_batches(split, generated, settings.batch_rows);
+  const std::size_t num_generated = batches.size();
+  for (auto& batch : fixed_batches(split, only_scored, settings.batch_rows)) batches.push_back(std::move(batch));
+  PLUMBLINE_ASSIGN(const auto parts, share_batches(collective, batches.size(), [&](std::size_t b) {
+                     const Batch batch = batch_of(model, held_out, batches[b]);
+                     auto rows = scored(model, held_out, batch);
+                     if (b < num_generated) generate(model, held_out, batch, rows);
+                     Json json = Json::array();
+                     for (const auto& row : rows) json.push_back(to_json(row));
+                     return Result<std::string>(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+                   }));
+  std::vector<EvaluationRow> rows;
+  for (const auto& part : parts) {
+    PLUMBLINE_ASSIGN(const Json json, parse_json(part, "another worker's evaluation"));
+    for (const auto& row : json) rows.push_back(from_json(row));
+  }
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
+  return rows;
+}
+
+}  // namespace plumbline

@@ -1,0 +1,146 @@
+// plumbline-worker: joins a run and computes. Only wires: options, numerics, MPI, the control plane, the training loop.
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "common/core/check.hpp"
+#include "common/core/files.hpp"
+#include "common/core/log.hpp"
+#include "worker/collective/mpi_session.hpp"
+#include "worker/log.hpp"
+#include "worker/numerics.hpp"
+#include "worker/train_loop.hpp"
+
+namespace plumbline {
+namespace {
+
+/// Ends the process at once: no destructor waits for a peer, and the launcher ends the rest of the group.
+[[noreturn]] void exit_now(int status) {
+  flush_log();
+  std::fflush(nullptr);
+  std::_Exit(status);
+}
+
+extern "C" void end_on_signal(int signal_number) { _exit(128 + signal_number); }
+
+Result<at::Device> choose_device(const std::string& name, int world) {
+  if (name == "cpu" || (name == "auto" && !at::hasCUDA())) return at::Device(at::kCPU);
+  if (!at::hasCUDA())
+    return environment_error("this build of the worker, or this machine, has no GPU", "workers.device",
+                             "Set workers.device to cpu, or build with PLUMBLINE_DEVICE=cuda on a machine with a GPU.");
+  if (world > 1 && name == "auto") return at::Device(at::kCPU);
+  if (world > 1)
+    return environment_error("several workers on GPUs are not supported by this build", "workers.device",
+                             "Set workers.device to cpu, or workers.count to 1.");
+  return at::Device(at::kCUDA, 0);
+}
+
+/// What all ranks of one launched group share: the launcher's name for it, or rank 0's random one.
+Result<std::string> group_of(Collective& collective) {
+  const char* given = std::getenv("PLUMBLINE_GROUP");
+  PLUMBLINE_ASSIGN(const auto all, collective.all_gather_bytes(given != nullptr ? given : to_hex(random_bytes(16))));
+  return all.front();
+}
+
+Hello introduce(const Collective& collective, const std::string& group, const std::string& fingerprint) {
+  Hello hello;
+  hello.role = Role::kWorker;
+  hello.rank = collective.rank();
+  hello.world = collective.size();
+  char host[256] = "";
+  if (gethostname(host, sizeof host - 1) == 0) hello.host = host;
+  hello.pid = getpid();
+  hello.group = group;
+  hello.fingerprint = fingerprint;
+  return hello;
+}
+
+/// From the first byte that is said to the coordinator to the last.
+Status join_and_train(const RunLayout& layout, const RunConfig& config, Collective& collective) {
+  PLUMBLINE_ASSIGN(const at::Device device, choose_device(config.workers.device, collective.size()));
+  const std::string fingerprint = numeric_fingerprint(device, config.workers.threads);
+  PLUMBLINE_ASSIGN(const std::string group, group_of(collective));
+  SessionOptions options;
+  options.heartbeat = std::chrono::milliseconds(config.control.heartbeat_ms);
+  options.timeout = std::chrono::milliseconds(config.control.worker_timeout_ms);
+  options.on_lost = [](const Error& error) {
+    log_error("the connection to the coordinator is lost: " + to_string(error));
+    exit_now(static_cast<int>(ErrorCode::kRun));
+  };
+  PLUMBLINE_ASSIGN(const auto session,
+                   Session::join(layout.root(), introduce(collective, group, fingerprint), std::move(options)));
+  log_info("joined as rank " + std::to_string(collective.rank()) + " of " + std::to_string(collective.size()) + " (" +
+           collective.name() + "), " + fingerprint);
+  Status status;
+  try {
+    status = train_loop({config, layout, *session, collective, device, fingerprint});
+  } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
+    status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+  }
+  if (status.has_error()) {
+    const Error& e = status.error();
+    // The coordinator may be gone too; then the log says what happened.
+    static_cast<void>(session->send(Failed{static_cast<int>(e.code), e.message, e.where, e.hint}));
+  }
+  session->leave();
+  return status;
+}
+
+Status run(const RunLayout& layout, const RunConfig& config, const std::string& log_level) {
+  const auto place = mpirun_place();
+  const int rank = place ? place->rank : 0;
+  set_check_rank(rank);
+  std::error_code ec;
+  std::filesystem::create_directories(layout.logs(), ec);
+  PLUMBLINE_TRY(init_log({log_level, layout.worker_log(rank), /*standard_error=*/rank == 0}));
+  fix_numerics(config.workers.threads);
+  if (!place) {
+    const auto collective = make_self_collective();
+    return join_and_train(layout, config, *collective);
+  }
+  PLUMBLINE_TRY(initialize_mpi());
+  const auto collective = make_mpi_collective();
+  PLUMBLINE_TRY(join_and_train(layout, config, *collective));
+  return finalize_mpi();
+}
+
+int report(const Error& error) {
+  std::fprintf(stderr, "plumbline-worker: %s\n", to_string(error).c_str());
+  return static_cast<int>(error.code);
+}
+
+}  // namespace
+}  // namespace plumbline
+
+int main(int argc, char** argv) {
+  using namespace plumbline;
+  CLI::App app(
+      "Computes for a run that a coordinator serves. `plumbline train` starts workers itself; with its\n"
+      "--launcher external they are started by hand: mpirun -np N plumbline-worker --join RUN");
+  std::string run_dir, log_level = "info";
+  app.add_option("--join", run_dir, "Run directory, which holds the coordinator's address")->required();
+  app.add_option("--log-level", log_level, "Least level that is logged")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int status = app.exit(e);
+    return status == 0 ? 0 : static_cast<int>(ErrorCode::kUsage);
+  }
+  const RunLayout layout{run_dir};
+  const auto config = load_run_config(layout.config(), {});
+  if (config.has_error()) return report(config.error());
+  fix_environment(config.value().workers.threads, argv);
+  signal(SIGTERM, end_on_signal);
+  signal(SIGPIPE, SIG_IGN);
+  const Status status = run(layout, config.value(), log_level);
+  if (status.has_value()) return 0;
+  log_error(to_string(status.error()));
+  const auto place = mpirun_place();
+  if (place && place->rank != 0) report(status.error());  // Rank 0's log is on the standard error stream.
+  exit_now(static_cast<int>(status.error().code));
+}

@@ -1,0 +1,60 @@
+#include "worker/metrics.hpp"
+
+#include "common/core/clock.hpp"
+
+namespace plumbline {
+
+Json norm_metrics(const std::vector<std::string>& names, const std::vector<NormObjective>& norms,
+                  const std::vector<NormTotals>& totals, const std::vector<NormSums>& sums) {
+  Json all = Json::object();
+  for (std::size_t n = 0; n < norms.size(); ++n) {
+    if (totals[n].examples == 0) continue;
+    const NormSums& s = sums[n];
+    Json norm{{"loss", s.loss}};
+    if (totals[n].desired_tokens > 0) norm["nll_loss"] = s.nll_desired / static_cast<double>(totals[n].desired_tokens);
+    if (totals[n].preferences > 0 && norms[n].objective != Objective::kSft) {
+      const auto pairs = static_cast<double>(totals[n].preferences);
+      norm["logps/chosen"] = s.log_prob_desired / pairs;
+      norm["logps/rejected"] = s.log_prob_undesired / pairs;
+      norm["rewards/accuracies"] = s.correct / pairs;
+      if (norms[n].objective == Objective::kDpo) {
+        norm["rewards/chosen"] = s.reward_desired / pairs;
+        norm["rewards/rejected"] = s.reward_undesired / pairs;
+        norm["rewards/margins"] = (s.reward_desired - s.reward_undesired) / pairs;
+      }
+    }
+    all[names[n]] = std::move(norm);
+  }
+  return all;
+}
+
+Json step_metrics(const StepReport& report, const std::vector<std::string>& names,
+                  const std::vector<NormObjective>& norms) {
+  const PhaseSeconds& phases = report.phases;
+  return Json{{"kind", "train"},
+              {"step", report.step},
+              {"time", utc_now()},
+              {"epoch", report.epoch},
+              {"loss", report.loss},
+              {"learning_rate", report.learning_rate},
+              {"grad_norm", report.gradient_norm},
+              {"tokens_per_second", report.tokens_per_second()},
+              {"source_tokens", report.source_tokens},
+              {"output_tokens", report.output_tokens},
+              {"seconds", report.seconds},
+              {"phase_seconds",
+               {{"data", phases.data},
+                {"forward", phases.forward},
+                {"backward", phases.backward},
+                {"reduce", phases.reduce},
+                {"optimizer", phases.optimizer}}},
+              {"norms", norm_metrics(names, norms, report.totals, report.sums)}};
+}
+
+double weighted_loss(const std::vector<NormObjective>& norms, const std::vector<NormSums>& sums) {
+  double loss = 0;
+  for (std::size_t n = 0; n < norms.size(); ++n) loss += norms[n].weight * sums[n].loss;
+  return loss;
+}
+
+}  // namespace plumbline

@@ -1,0 +1,135 @@
+#include "worker/reference.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <system_error>
+
+#include "common/core/files.hpp"
+#include "common/core/json.hpp"
+#include "common/data/hdf5.hpp"
+#include "common/data/plan.hpp"
+#include "worker/share.hpp"
+
+namespace plumbline {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kReferenceVersion = 1;
+
+std::vector<float> unknown(const Split& split) {
+  return std::vector<float>(static_cast<std::size_t>(split.size()), std::numeric_limits<float>::quiet_NaN());
+}
+
+/// Scores `rows` of a split; the values land at their rows on every rank.
+Result<RowLogProbs> score_rows(const T5& model, const Split& split, const std::vector<std::int64_t>& rows,
+                               const ReferenceWork& work, Collective& collective) {
+  RowLogProbs result{unknown(split), unknown(split)};
+  const auto batches = fixed_batches(split, rows, work.batch_rows);
+  const at::Device device = model.parameters().flat().device();
+  PLUMBLINE_ASSIGN(const auto scored, share_batches(collective, batches.size(), [&](std::size_t b) {
+                     const Batch batch =
+                         make_batch(split, batches[b], work.max_source_tokens, work.max_output_tokens, device);
+                     const ReferenceLogProbs values = score(model, batch);
+                     std::string bytes;
+                     for (const auto* side : {&values.desired, &values.undesired})
+                       bytes.append(reinterpret_cast<const char*>(side->data()), side->size() * sizeof(float));
+                     return Result<std::string>(std::move(bytes));
+                   }));
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    std::size_t at = 0;
+    for (const auto& [side, values] :
+         {std::pair{Side::kDesired, &result.desired}, std::pair{Side::kUndesired, &result.undesired}})
+      for (const std::int64_t row : batches[b]) {
+        if (split.length(row, side) == 0) continue;
+        if (scored[b].size() - at < sizeof(float)) return run_error("a worker's log-probs are cut short", "reference");
+        std::memcpy(&(*values)[static_cast<std::size_t>(row)], scored[b].data() + at, sizeof(float));
+        at += sizeof(float);
+      }
+  }
+  return result;
+}
+
+}  // namespace
+
+ReferenceLogProbs RowLogProbs::of(const Batch& batch) const {
+  ReferenceLogProbs values;
+  for (const std::int64_t b : batch.desired.batch_row)
+    values.desired.push_back(desired.at(static_cast<std::size_t>(batch.rows[static_cast<std::size_t>(b)])));
+  for (const std::int64_t b : batch.undesired.batch_row)
+    values.undesired.push_back(undesired.at(static_cast<std::size_t>(batch.rows[static_cast<std::size_t>(b)])));
+  return values;
+}
+
+std::string weights_hash(const T5& model) {
+  const at::Tensor flat = model.parameters().flat().detach().to(at::kCPU).contiguous();
+  return sha256_hex(std::span(static_cast<const std::byte*>(flat.const_data_ptr()), flat.nbytes()));
+}
+
+std::string reference_key(const T5& start, const ReferenceWork& work) {
+  const auto hash_of = [](const std::vector<std::int64_t>& rows) { return sha256_hex(std::as_bytes(std::span(rows))); };
+  const Json parts{{"version", kReferenceVersion},
+                   {"weights", weights_hash(start)},
+                   {"dataset", work.dataset->content_hash()},
+                   {"train_rows", hash_of(work.train_rows)},
+                   {"held_out_rows", hash_of(work.held_out_rows)},
+                   {"max_source_tokens", work.max_source_tokens},
+                   {"max_output_tokens", work.max_output_tokens},
+                   {"batch_rows", work.batch_rows},
+                   {"fingerprint", work.fingerprint}};
+  return sha256_hex(parts.dump());
+}
+
+Result<References> compute_references(const T5& start, const ReferenceWork& work, Collective& collective) {
+  References references;
+  PLUMBLINE_ASSIGN(references.train, score_rows(start, work.dataset->train(), work.train_rows, work, collective));
+  PLUMBLINE_ASSIGN(references.held_out,
+                   score_rows(start, work.dataset->held_out(), work.held_out_rows, work, collective));
+  return references;
+}
+
+Status write_references(const fs::path& file, const References& references) {
+  std::error_code ec;
+  fs::create_directories(file.parent_path(), ec);
+  if (ec) return run_error("the folder cannot be made: " + ec.message(), file.parent_path().string());
+  fs::path partial = file;
+  partial += ".partial";
+  const auto write = [&]() -> Status {
+    PLUMBLINE_ASSIGN(H5File out, H5File::create(partial));
+    PLUMBLINE_TRY(out.write_attribute("version", kReferenceVersion));
+    PLUMBLINE_TRY(out.write("train_desired", references.train.desired));
+    PLUMBLINE_TRY(out.write("train_undesired", references.train.undesired));
+    PLUMBLINE_TRY(out.write("heldout_desired", references.held_out.desired));
+    PLUMBLINE_TRY(out.write("heldout_undesired", references.held_out.undesired));
+    PLUMBLINE_TRY(out.flush_and_close());
+    return fsync_path(partial);
+  };
+  if (Status status = write(); status.has_error()) {
+    fs::remove(partial, ec);
+    return status;
+  }
+  fs::rename(partial, file, ec);
+  if (ec) return run_error("the file cannot be put in place: " + ec.message(), file.string());
+  return fsync_path(file.parent_path());
+}
+
+Result<References> read_references(const fs::path& file, const Dataset& dataset) {
+  PLUMBLINE_ASSIGN(const H5File in, H5File::open(file));
+  References references;
+  PLUMBLINE_ASSIGN(references.train.desired, in.read<float>("train_desired"));
+  PLUMBLINE_ASSIGN(references.train.undesired, in.read<float>("train_undesired"));
+  PLUMBLINE_ASSIGN(references.held_out.desired, in.read<float>("heldout_desired"));
+  PLUMBLINE_ASSIGN(references.held_out.undesired, in.read<float>("heldout_undesired"));
+  const auto fits = [](const RowLogProbs& values, const Split& split) {
+    return values.desired.size() == static_cast<std::size_t>(split.size()) &&
+           values.undesired.size() == values.desired.size();
+  };
+  if (!fits(references.train, dataset.train()) || !fits(references.held_out, dataset.held_out()))
+    return data_error("the reference log-probs are not of this dataset", file.string(),
+                      "Remove the file; it is computed again.");
+  return references;
+}
+
+}  // namespace plumbline

@@ -1,0 +1,158 @@
+#include "worker/trainer.hpp"
+
+#include <chrono>
+#include <cmath>
+
+#include "worker/batch/batch.hpp"
+#include "worker/metrics.hpp"
+
+namespace plumbline {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Seconds since `since`, which moves to now.
+double lap(Clock::time_point& since) {
+  const auto now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - since).count();
+  since = now;
+  return seconds;
+}
+
+/// One key for each micro-batch of a run; the model makes its passes' streams from it.
+DropoutKey dropout_key(std::uint64_t seed, std::int64_t step, int lane, std::size_t micro_batch) {
+  std::uint64_t key = layers::mix(seed);
+  for (const std::uint64_t part :
+       {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(lane), static_cast<std::uint64_t>(micro_batch)})
+    key = layers::mix(key ^ part);
+  return {key};
+}
+
+void add_to(double* slots, const std::vector<NormSums>& sums) {
+  for (const NormSums& s : sums)
+    for (const double value : {s.loss, s.nll_desired, s.log_prob_desired, s.log_prob_undesired, s.reward_desired,
+                               s.reward_undesired, s.correct})
+      *slots++ += value;
+}
+
+std::vector<NormSums> from_slots(const double* slots, std::size_t norms) {
+  std::vector<NormSums> sums(norms);
+  for (NormSums& s : sums)
+    for (double* value : {&s.loss, &s.nll_desired, &s.log_prob_desired, &s.log_prob_undesired, &s.reward_desired,
+                          &s.reward_undesired, &s.correct})
+      *value = *slots++;
+  return sums;
+}
+
+std::int64_t slots_of(std::size_t norms) { return static_cast<std::int64_t>(norms) * NormSums::kFields; }
+
+}  // namespace
+
+Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, const DatasetInfo& dataset) {
+  std::vector<NormObjective> norms;
+  std::string known;
+  for (const Norm& norm : dataset.norms) {
+    const auto found = config.norms.find(norm.name);
+    const NormTraining training = found == config.norms.end() ? NormTraining{} : found->second;
+    norms.push_back({training.objective.value_or(norm.objective), training.weight.value_or(norm.weight), training.beta,
+                     training.label_smoothing, training.sft_weight, training.unlikelihood_alpha});
+    known += (known.empty() ? "" : ", ") + norm.name;
+  }
+  for (const auto& [name, training] : config.norms) {
+    bool found = false;
+    for (const Norm& norm : dataset.norms) found |= norm.name == name;
+    if (!found)
+      return usage_error("the dataset has no norm \"" + name + "\"", "norms." + name, "Its norms are: " + known + ".");
+  }
+  return norms;
+}
+
+Result<std::unique_ptr<Trainer>> Trainer::make(const RunConfig& config, const Dataset& dataset,
+                                               const RowLogProbs* references, std::unique_ptr<T5> model,
+                                               Collective& collective) {
+  PLUMBLINE_ASSIGN(auto norms, norm_objectives(config, dataset.info()));
+  PLUMBLINE_ASSIGN(Plan plan, Plan::make(config.train, config.seed, dataset.train(), norms.size()));
+  return std::unique_ptr<Trainer>(
+      new Trainer(config, dataset, references, std::move(model), collective, std::move(norms), std::move(plan)));
+}
+
+Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogProbs* references,
+                 std::unique_ptr<T5> model, Collective& collective, std::vector<NormObjective> norms, Plan plan)
+    : config_(config),
+      dataset_(dataset),
+      references_(references),
+      model_(std::move(model)),
+      norms_(std::move(norms)),
+      plan_(std::move(plan)),
+      lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
+      optimizer_(config.optimizer, model_->parameters()),
+      gradients_(lanes_, config.train.lanes, model_->parameters().flat_size(), model_->parameters().flat().options()),
+      sums_(lanes_, config.train.lanes, slots_of(norms_.size()), at::TensorOptions(at::kDouble)),
+      gradient_reducer_(collective, config.train.lanes, model_->parameters().flat_size(),
+                        model_->parameters().flat().options()),
+      sums_reducer_(collective, config.train.lanes, slots_of(norms_.size()),
+                    model_->parameters().flat().options().dtype(at::kDouble)),
+      gradient_(model_->parameters().new_flat()),
+      sum_(at::zeros({slots_of(norms_.size())}, gradient_.options().dtype(at::kDouble))) {}
+
+void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& phases) {
+  auto clock = Clock::now();
+  model_->parameters().bind_gradient(gradients_.next_lane());
+  auto* slots = sums_.next_lane().mutable_data_ptr<double>();
+  const auto& micro_batches = batch.lanes[static_cast<std::size_t>(lane)].micro_batches;
+  for (std::size_t m = 0; m < micro_batches.size(); ++m) {
+    const Batch micro = make_batch(dataset_.train(), micro_batches[m].rows, config_.train.max_source_tokens,
+                                   config_.train.max_output_tokens, gradient_.device());
+    const ReferenceLogProbs reference = references_ != nullptr ? references_->of(micro) : ReferenceLogProbs{};
+    phases.data += lap(clock);
+    auto result = compute_objective(*model_, micro, norms_, batch.totals, references_ != nullptr ? &reference : nullptr,
+                                    dropout_key(config_.seed, batch.step.value(), lane, m));
+    phases.forward += lap(clock);
+    result.loss.backward();
+    add_to(slots, result.sums);
+    phases.backward += lap(clock);
+  }
+  gradients_.finish_lane();
+  sums_.finish_lane();
+  phases.reduce += lap(clock);
+}
+
+Result<StepReport> Trainer::step(std::int64_t taken) {
+  const auto began = Clock::now();
+  auto clock = began;
+  StepReport report;
+  const GlobalBatch batch = plan_.at(Step(taken));
+  report.phases.data += lap(clock);
+  gradients_.reset();
+  sums_.reset();
+  for (int lane = lanes_.begin; lane < lanes_.end; ++lane) compute_lane(batch, lane, report.phases);
+  clock = Clock::now();
+  PLUMBLINE_TRY(gradient_reducer_.reduce(gradients_.partials(), gradient_));
+  auto partial_sums = sums_.partials();  // on the host; the collective may want them elsewhere
+  for (auto& partial : partial_sums) partial = partial.to(sum_.device());
+  PLUMBLINE_TRY(sums_reducer_.reduce(partial_sums, sum_));
+  report.phases.reduce += lap(clock);
+
+  report.step = taken + 1;
+  report.epoch =
+      static_cast<double>(report.step * config_.train.global_batch) / static_cast<double>(plan_.examples_per_epoch());
+  report.sums = from_slots(sum_.to(at::kCPU).const_data_ptr<double>(), norms_.size());
+  report.totals = batch.totals;
+  report.loss = weighted_loss(norms_, report.sums);
+  report.source_tokens = batch.source_tokens;
+  report.output_tokens = batch.output_tokens;
+  report.gradient_norm = gradient_norm(gradient_);
+  if (!std::isfinite(report.gradient_norm) || !std::isfinite(report.loss))
+    return run_error("the loss or its gradient is not finite at step " + std::to_string(report.step), "training",
+                     "Lower optimizer.learning_rate, or set optimizer.clip_norm and optimizer.warmup_steps.");
+  report.learning_rate = learning_rate(config_.optimizer, report.step, config_.train.steps);
+  const double clip = config_.optimizer.clip_norm;
+  const double scale = clip > 0 && report.gradient_norm > clip ? clip / report.gradient_norm : 1.0;
+  optimizer_.step(gradient_, scale, report.step, report.learning_rate);
+  report.phases.optimizer += lap(clock);
+  report.seconds = std::chrono::duration<double>(Clock::now() - began).count();
+  return report;
+}
+
+}  // namespace plumbline

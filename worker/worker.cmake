@@ -1,0 +1,10 @@
+# What ties the rooms together: the trainer, evaluation, the control-plane session, and the program.
+plumbline_room(plumbline_worker_log SOURCES log.cpp LINKS plumbline_core)
+plumbline_worker_room(plumbline_training
+  SOURCES share.cpp reference.cpp metrics.cpp trainer.cpp evaluate.cpp
+  LINKS plumbline_batch plumbline_model plumbline_objective plumbline_optimizer plumbline_gradient plumbline_collective
+    plumbline_generate plumbline_checkpoint plumbline_snapshot plumbline_record plumbline_data plumbline_text)
+add_executable(plumbline-worker main.cpp train_loop.cpp session.cpp numerics.cpp)
+target_link_libraries(plumbline-worker PRIVATE plumbline_training plumbline_worker_log plumbline_wire plumbline_config CLI11::CLI11
+  plumbline_warnings)
+target_precompile_headers(plumbline-worker REUSE_FROM plumbline_torch_pch)
