@@ -75,13 +75,17 @@ Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::in
 
 Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step,
                      const std::string& weights_sha256) {
-  const DatasetInfo& info = dataset.info();
+  return write_summary(layout, dataset.info(), dataset.folder(), final_step, weights_sha256);
+}
+
+Status write_summary(const RunLayout& layout, const DatasetInfo& info, const fs::path& folder, Step final_step,
+                     const std::string& weights_sha256) {
   PLUMBLINE_ASSIGN(const auto base, read_rows(layout, Step(0), info));
   PLUMBLINE_ASSIGN(const auto aligned, read_rows(layout, final_step, info));
   Judged judged{final_step.value(), info.norms, {}};
   Json norms = Json::object();
   for (const Norm& norm : info.norms) {
-    PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, dataset.folder().string()));
+    PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, folder.string()));
     PLUMBLINE_ASSIGN(const auto rule_judge, make_rule_judge(norm.rules, "the rules of norm " + norm.name));
     const auto rows = judge_rows(norm, *judge, *rule_judge, base, aligned);
     norms[norm.name] = summarize_norm(norm, rows, preference_accuracy(norm.name, base, aligned));

@@ -13,4 +13,7 @@ Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::in
 /// writes evaluation/judged.json (judged.hpp) and then evaluation/summary.json (its numbers: summary.hpp, probe.hpp).
 /// `weights_sha256` is of the final checkpoint. Errors: a missing or broken file; a norm that the dataset does not have.
 Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step, const std::string& weights_sha256);
+/// The same from what dataset.json says; `folder` is where a classifier's file lies.
+Status write_summary(const RunLayout& layout, const DatasetInfo& info, const std::filesystem::path& folder, Step final_step,
+                     const std::string& weights_sha256);
 }  // namespace plumbline
