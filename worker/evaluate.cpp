@@ -20,23 +20,6 @@ Batch batch_of(const T5& model, const HeldOut& held_out, const std::vector<std::
                     model.parameters().flat().device());
 }
 
-std::vector<NormTotals> totals_of(const HeldOut& held_out, const std::vector<std::int64_t>& rows) {
-  const Split& split = held_out.dataset->held_out();
-  std::vector<NormTotals> totals(held_out.norms.size());
-  for (const std::int64_t row : rows) {
-    NormTotals& t = totals[split.norm(row)];
-    const ExampleKind kind = split.kind(row);
-    ++t.examples;
-    t.demonstrations += kind == ExampleKind::kDemonstration ? 1 : 0;
-    t.preferences += kind == ExampleKind::kPreference ? 1 : 0;
-    t.prohibitions += kind == ExampleKind::kProhibition ? 1 : 0;
-    const int limit = held_out.config->train.max_output_tokens;
-    t.desired_tokens += std::min(split.length(row, Side::kDesired), limit);
-    t.undesired_tokens += std::min(split.length(row, Side::kUndesired), limit);
-  }
-  return totals;
-}
-
 std::string text_of(const Tokenizer& tokenizer, const std::vector<std::int64_t>& tokens) {
   const std::vector<std::int32_t> ids(tokens.begin(), tokens.end());
   return tokenizer.decode(ids);
@@ -124,36 +107,31 @@ std::vector<std::int64_t> scored_rows(const HeldOut& held_out) {
 Result<Json> held_out_metrics(const T5& model, const HeldOut& held_out, Collective& collective) {
   const at::NoGradGuard no_grad;
   const auto rows = scored_rows(held_out);
-  const auto totals = totals_of(held_out, rows);
-  const auto batches = fixed_batches(held_out.dataset->held_out(), rows, held_out.config->evaluate.batch_rows);
-  static_assert(std::is_trivially_copyable_v<NormSums>);
+  const Split& split = held_out.dataset->held_out();
+  const std::size_t num_norms = held_out.norms.size();
+  const auto totals = totals_of(split, rows, num_norms, held_out.config->train.max_output_tokens);
+  const auto batches = fixed_batches(split, rows, held_out.config->evaluate.batch_rows);
   PLUMBLINE_ASSIGN(const auto parts, share_batches(collective, batches.size(), [&](std::size_t b) {
                      const Batch batch = batch_of(model, held_out, batches[b]);
                      const ReferenceLogProbs reference =
                          held_out.references != nullptr ? held_out.references->of(batch) : ReferenceLogProbs{};
                      const auto result = compute_objective(model, batch, held_out.norms, totals,
                                                            held_out.references != nullptr ? &reference : nullptr, {});
-                     return Result<std::string>(std::string(reinterpret_cast<const char*>(result.sums.data()),
-                                                            result.sums.size() * sizeof(NormSums)));
+                     std::vector<double> slots(num_slots(num_norms), 0.0);
+                     add_to_slots(result.sums, slots.data());
+                     return Result<std::string>(
+                         std::string(reinterpret_cast<const char*>(slots.data()), slots.size() * sizeof(double)));
                    }));
-  std::vector<NormSums> sums(held_out.norms.size());
+  std::vector<double> total(num_slots(num_norms), 0.0), part(total.size());
   for (const auto& bytes : parts) {  // In the order of batches, on every rank.
-    if (bytes.size() != sums.size() * sizeof(NormSums)) return run_error("a worker's sums are cut short", "evaluation");
-    std::vector<NormSums> part(sums.size());
+    if (bytes.size() != part.size() * sizeof(double)) return run_error("a worker's sums are cut short", "evaluation");
     std::memcpy(part.data(), bytes.data(), bytes.size());
-    for (std::size_t n = 0; n < sums.size(); ++n) {
-      sums[n].loss += part[n].loss;
-      sums[n].nll_desired += part[n].nll_desired;
-      sums[n].log_prob_desired += part[n].log_prob_desired;
-      sums[n].log_prob_undesired += part[n].log_prob_undesired;
-      sums[n].reward_desired += part[n].reward_desired;
-      sums[n].reward_undesired += part[n].reward_undesired;
-      sums[n].correct += part[n].correct;
-    }
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] += part[i];
   }
   std::vector<std::string> names;
   for (const Norm& norm : held_out.dataset->info().norms) names.push_back(norm.name);
-  return Result<Json>(boost::system::in_place_value, norm_metrics(names, held_out.norms, totals, sums));
+  return Result<Json>(boost::system::in_place_value,
+                      norm_metrics(names, held_out.norms, totals, from_slots(total.data(), num_norms)));
 }
 
 Result<std::vector<EvaluationRow>> evaluate_rows(const T5& model, const HeldOut& held_out, Collective& collective) {

@@ -1,8 +1,34 @@
 #include "worker/metrics.hpp"
 
+#include <iterator>
+
 #include "common/core/clock.hpp"
 
 namespace plumbline {
+
+namespace {
+
+/// Each of NormSums' kFields, in the order of the slots.
+constexpr double NormSums::*kFields[] = {
+    &NormSums::loss,           &NormSums::nll_desired,      &NormSums::log_prob_desired, &NormSums::log_prob_undesired,
+    &NormSums::reward_desired, &NormSums::reward_undesired, &NormSums::correct};
+static_assert(std::size(kFields) == NormSums::kFields);
+
+}  // namespace
+
+std::size_t num_slots(std::size_t norms) { return norms * std::size(kFields); }
+
+void add_to_slots(const std::vector<NormSums>& sums, double* slots) {
+  for (const NormSums& s : sums)
+    for (const auto field : kFields) *slots++ += s.*field;
+}
+
+std::vector<NormSums> from_slots(const double* slots, std::size_t norms) {
+  std::vector<NormSums> sums(norms);
+  for (NormSums& s : sums)
+    for (const auto field : kFields) s.*field = *slots++;
+  return sums;
+}
 
 Json norm_metrics(const std::vector<std::string>& names, const std::vector<NormObjective>& norms,
                   const std::vector<NormTotals>& totals, const std::vector<NormSums>& sums) {

@@ -9,6 +9,11 @@
 
 namespace plumbline {
 
+/// Sums as a flat list of numbers, norm by norm: what travels between ranks and is added along the tree.
+std::size_t num_slots(std::size_t norms);
+void add_to_slots(const std::vector<NormSums>& sums, double* slots);
+std::vector<NormSums> from_slots(const double* slots, std::size_t norms);
+
 /// {"NAME": {"loss": …, "nll_loss": …, …}}: a norm without an example, and a number that does not apply, are absent.
 Json norm_metrics(const std::vector<std::string>& names, const std::vector<NormObjective>& norms,
                   const std::vector<NormTotals>& totals, const std::vector<NormSums>& sums);

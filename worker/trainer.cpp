@@ -29,24 +29,6 @@ DropoutKey dropout_key(std::uint64_t seed, std::int64_t step, int lane, std::siz
   return {key};
 }
 
-void add_to(double* slots, const std::vector<NormSums>& sums) {
-  for (const NormSums& s : sums)
-    for (const double value : {s.loss, s.nll_desired, s.log_prob_desired, s.log_prob_undesired, s.reward_desired,
-                               s.reward_undesired, s.correct})
-      *slots++ += value;
-}
-
-std::vector<NormSums> from_slots(const double* slots, std::size_t norms) {
-  std::vector<NormSums> sums(norms);
-  for (NormSums& s : sums)
-    for (double* value : {&s.loss, &s.nll_desired, &s.log_prob_desired, &s.log_prob_undesired, &s.reward_desired,
-                          &s.reward_undesired, &s.correct})
-      *value = *slots++;
-  return sums;
-}
-
-std::int64_t slots_of(std::size_t norms) { return static_cast<std::int64_t>(norms) * NormSums::kFields; }
-
 }  // namespace
 
 Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, const DatasetInfo& dataset) {
@@ -88,13 +70,14 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
       optimizer_(config.optimizer, model_->parameters()),
       gradients_(lanes_, config.train.lanes, model_->parameters().flat_size(), model_->parameters().flat().options()),
-      sums_(lanes_, config.train.lanes, slots_of(norms_.size()), at::TensorOptions(at::kDouble)),
+      sums_(lanes_, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
+            at::TensorOptions(at::kDouble)),
       gradient_reducer_(collective, config.train.lanes, model_->parameters().flat_size(),
                         model_->parameters().flat().options()),
-      sums_reducer_(collective, config.train.lanes, slots_of(norms_.size()),
+      sums_reducer_(collective, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
                     model_->parameters().flat().options().dtype(at::kDouble)),
       gradient_(model_->parameters().new_flat()),
-      sum_(at::zeros({slots_of(norms_.size())}, gradient_.options().dtype(at::kDouble))) {}
+      sum_(at::zeros({static_cast<std::int64_t>(num_slots(norms_.size()))}, gradient_.options().dtype(at::kDouble))) {}
 
 void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& phases) {
   auto clock = Clock::now();
@@ -110,7 +93,7 @@ void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& pha
                                     dropout_key(config_.seed, batch.step.value(), lane, m));
     phases.forward += lap(clock);
     result.loss.backward();
-    add_to(slots, result.sums);
+    add_to_slots(result.sums, slots);
     phases.backward += lap(clock);
   }
   gradients_.finish_lane();

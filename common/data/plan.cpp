@@ -114,6 +114,22 @@ Result<Plan> Plan::make(const TrainConfig& train, std::uint64_t seed, const Spli
   return plan;
 }
 
+std::vector<NormTotals> totals_of(const Split& split, const std::vector<std::int64_t>& rows, std::size_t num_norms,
+                                  int max_output_tokens) {
+  std::vector<NormTotals> totals(num_norms);
+  for (const std::int64_t row : rows) {
+    NormTotals& t = totals.at(split.norm(row));
+    const ExampleKind kind = split.kind(row);
+    ++t.examples;
+    t.demonstrations += kind == ExampleKind::kDemonstration ? 1 : 0;
+    t.preferences += kind == ExampleKind::kPreference ? 1 : 0;
+    t.prohibitions += kind == ExampleKind::kProhibition ? 1 : 0;
+    t.desired_tokens += std::min(split.length(row, Side::kDesired), max_output_tokens);
+    t.undesired_tokens += std::min(split.length(row, Side::kUndesired), max_output_tokens);
+  }
+  return totals;
+}
+
 GlobalBatch Plan::at(Step step) const {
   const auto batch_size = static_cast<std::uint64_t>(train_.global_batch);
   const auto n = static_cast<std::uint64_t>(split_->size());
@@ -121,8 +137,8 @@ GlobalBatch Plan::at(Step step) const {
   GlobalBatch batch;
   batch.step = step;
   batch.epoch = static_cast<std::int64_t>(first / n);
-  batch.totals.resize(num_norms_);
   std::vector<Row> rows;
+  std::vector<std::int64_t> numbers;
   rows.reserve(batch_size);
   std::uint64_t epoch = first / n;
   KeyedPermutation order(seed_, epoch, n);
@@ -133,18 +149,12 @@ GlobalBatch Plan::at(Step step) const {
     row.source = std::min<std::int64_t>(split_->length(row.row, Side::kSource), train_.max_source_tokens);
     row.desired = std::min<std::int64_t>(split_->length(row.row, Side::kDesired), train_.max_output_tokens);
     row.undesired = std::min<std::int64_t>(split_->length(row.row, Side::kUndesired), train_.max_output_tokens);
-    NormTotals& totals = batch.totals[split_->norm(row.row)];
-    const ExampleKind kind = split_->kind(row.row);
-    ++totals.examples;
-    ++(kind == ExampleKind::kDemonstration ? totals.demonstrations
-       : kind == ExampleKind::kPreference  ? totals.preferences
-                                           : totals.prohibitions);
-    totals.desired_tokens += row.desired;
-    totals.undesired_tokens += row.undesired;
     batch.source_tokens += row.source;
     batch.output_tokens += row.desired + row.undesired;
     rows.push_back(row);
+    numbers.push_back(row.row);
   }
+  batch.totals = totals_of(*split_, numbers, num_norms_, train_.max_output_tokens);
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.tokens() > b.tokens(); });
   for (const auto& lane : deal(rows, train_.lanes)) batch.lanes.push_back(pack(lane, train_.micro_batch_tokens));
   return batch;

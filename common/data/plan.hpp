@@ -41,6 +41,10 @@ struct NormTotals {
   std::int64_t desired_tokens = 0, undesired_tokens = 0;  ///< after cutting to max_output_tokens, EOS included
 };
 
+/// By norm index.
+std::vector<NormTotals> totals_of(const Split& split, const std::vector<std::int64_t>& rows, std::size_t num_norms,
+                                  int max_output_tokens);
+
 struct GlobalBatch {
   Step step;
   std::int64_t epoch = 0;  ///< of the first example

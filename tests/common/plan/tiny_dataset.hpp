@@ -18,11 +18,12 @@ struct TinyDataset {
   std::vector<Norm> norms;
 
   /// `count` training rows; norm 0 holds preferences, norm 1 demonstrations, norm 2 prohibitions and preferences.
-  explicit TinyDataset(int count, int held_out_count = 24, std::int32_t vocabulary = 64, unsigned seed = 7) {
+  explicit TinyDataset(int count, int held_out_count = 24, unsigned seed = 7) {
     norms.resize(3);
     const char* names[] = {"polite", "mirror", "no-secret"};
     const Objective objectives[] = {Objective::kDpo, Objective::kSft, Objective::kUnlikelihood};
-    for (std::size_t n = 0; n < 3; ++n) norms[n].name = names[n], norms[n].objective = objectives[n];
+    for (std::size_t n = 0; n < 3; ++n)
+      norms[n].name = names[n], norms[n].objective = objectives[n], norms[n].rules.not_a_copy = true;
     std::mt19937 random(seed);
     for (int i = 0; i < count + held_out_count; ++i) {
       TokenizedExample e;
@@ -37,7 +38,7 @@ struct TinyDataset {
       const auto text = [&] {
         std::vector<std::int32_t> tokens;
         for (unsigned length = 1 + random() % 9; length > 0; --length)
-          tokens.push_back(3 + static_cast<std::int32_t>(random() % static_cast<unsigned>(vocabulary - 3)));
+          tokens.push_back(3 + 'a' + static_cast<std::int32_t>(random() % 26));
         tokens.push_back(kEosToken);
         return tokens;
       };
@@ -49,16 +50,15 @@ struct TinyDataset {
   }
 
   /// Writes two training shards, a held-out one and dataset.json.
-  [[nodiscard]] Dataset write(const std::filesystem::path& folder, std::int32_t vocabulary = 64) const {
+  [[nodiscard]] Dataset write(const std::filesystem::path& folder) const {
     std::filesystem::create_directories(folder);
     DatasetInfo info;
     info.name = "tiny";
-    info.vocab_size = vocabulary;
     info.norms = norms;
     const auto half = train.begin() + static_cast<std::ptrdiff_t>(train.size() / 2);
     const auto add = [&](const std::string& file, const char* split, const std::vector<TokenizedExample>& rows) {
       if (rows.empty()) return;
-      write_shard(folder / file, {info.tokenizer, vocabulary, split}, rows).value();
+      write_shard(folder / file, {info.tokenizer, info.vocab_size, split}, rows).value();
       info.shards.push_back({file, split, static_cast<std::int64_t>(rows.size()), sha256_file(folder / file).value()});
     };
     add("train-00000.h5", kTrainSplit, {train.begin(), half});

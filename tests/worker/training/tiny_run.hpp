@@ -20,7 +20,7 @@ struct TinyRun {
   TinyRun() {
     at::set_num_threads(1);
     config.seed = 5;
-    config.model.vocab_size = 64, config.model.d_model = 16, config.model.d_kv = 4, config.model.d_ff = 24;
+    config.model.d_model = 16, config.model.d_kv = 4, config.model.d_ff = 24;
     config.model.num_layers = 2, config.model.num_decoder_layers = 2, config.model.num_heads = 3;
     config.model.dropout_rate = 0.1;
     config.train.steps = 6, config.train.global_batch = 24, config.train.lanes = 12;
