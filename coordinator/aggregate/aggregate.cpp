@@ -27,7 +27,7 @@ void remove_parts(const RunLayout& layout, Step step) {
 
 /// The snapshot appears whole or not at all.
 Status write_whole(const fs::path& file, const Snapshot& snapshot) {
-  const fs::path beside = file.parent_path() / ("." + file.filename().string() + ".partial");
+  const fs::path beside = file.parent_path() / fmt::format(".{}.partial", file.filename().string());
   PLUMBLINE_TRY(write_snapshot(beside, snapshot));
   PLUMBLINE_TRY(fsync_path(beside));
   std::error_code error;

@@ -16,9 +16,9 @@ const Charts = (() => {
 
   function number(value, digits) {
     if (value === null || value === undefined || !Number.isFinite(value)) return '–';
-    if (digits !== undefined) return value.toFixed(digits).replace('-', '−');
+    if (digits !== undefined) return value.toLocaleString('en', {minimumFractionDigits: digits, maximumFractionDigits: digits}).replace('-', '−');
     const size = Math.abs(value);
-    if (size !== 0 && (size < 0.001 || size >= 1e6)) return value.toExponential(2).replace('-', '−');
+    if (size !== 0 && (size < 0.0001 || size >= 1e6)) return value.toExponential(2).replace('-', '−');
     return value.toLocaleString('en', {maximumSignificantDigits: 4}).replace('-', '−');
   }
   const percent = (value, digits = 1) => Number.isFinite(value) ? number(100 * value, digits) + '%' : '–';
@@ -32,19 +32,21 @@ const Charts = (() => {
           i === 0 ? element('th', {scope: 'row'}, String(cell)) : element('td', {class: numeric[i] ? 'n' : null}, String(cell))))))));
   }
 
+  function numbers(headings, rows) {
+    const part = element('details', {}, element('summary', {}, 'Numbers'));
+    part.addEventListener('toggle', () => {  // the table is made when it is first looked at
+      if (part.open && part.children.length === 1) part.append(table(headings, rows));
+    });
+    return part;
+  }
+
   // A figure: caption, canvas, numbers. `configure` is called again when the colours change.
   function figure({title, note, label, kind, headings, rows, configure}) {
     const canvas = element('canvas', {role: 'img', 'aria-label': label || title});
     const node = element('figure', {},
       element('figcaption', {}, title, note ? element('small', {}, note) : null),
       element('div', {class: 'plot ' + (kind || '')}, canvas));
-    if (headings) {
-      const numbers = element('details', {}, element('summary', {}, 'Numbers'));
-      numbers.addEventListener('toggle', () => {  // a table is made when it is first looked at
-        if (numbers.open && numbers.children.length === 1) numbers.append(table(headings, rows));
-      });
-      node.append(numbers);
-    }
+    if (headings) node.append(numbers(headings, rows));
     made.push({canvas, configure, chart: null});
     return node;
   }
@@ -99,8 +101,8 @@ const Charts = (() => {
   };
 
   // Three models: share or score with its interval.
-  function bars({title, note, names, colours, data, intervals, format, most, headings, rows, label}) {
-    return figure({title, note, label, kind: 'bars', headings, rows, configure: () => ({
+  function bars({title, note, names, colours, data, intervals, format, most, label}) {
+    return figure({title, note, label, kind: 'bars', configure: () => ({
       type: 'bar',
       data: {labels: names, datasets: [{data, intervals, labels: data.map(format), backgroundColor: colours.map(css), barPercentage: 0.62, categoryPercentage: 0.9}]},
       plugins: [whiskers, values],
@@ -173,6 +175,6 @@ const Charts = (() => {
     one.chart = new Chart(one.canvas, one.configure());
   }
 
-  return {bars, lines, figure, table, element, number, percent, css, faded, series, whiskers, draw, redraw,
+  return {bars, lines, figure, numbers, element, number, percent, css, faded, series, whiskers, draw, redraw,
     resize: () => made.forEach(one => one.chart && one.chart.resize())};
 })();

@@ -1,7 +1,7 @@
 'use strict';
 // Puts the run's data into the page, section by section. A part that is missing is said to be missing.
 (() => {
-  const {element, number, percent, css, table, figure} = Charts;
+  const {element, number, percent, css, figure} = Charts;
   const data = JSON.parse(document.getElementById('data').textContent);
   const $ = id => document.getElementById(id);
   const say = (id, text) => { $(id).append(element('p', {class: 'note'}, text)); };
@@ -55,17 +55,17 @@
     const rows = models.map(([m, label]) => [label, norm[m].examples, percent(norm[m].undesirable_rate), interval(norm[m].undesirable_rate_ci, percent),
       score(norm[m].desired_score), interval(norm[m].desired_score_ci, score), norm[m].empty, norm[m].copies]);
     const headings = ['Model', 'Examples', 'Undesirable', '95% interval', 'Score', '95% interval', 'Empty', 'Copies of the source'];
-    const shared = {names: models.map(m => m[1]), colours: models.map(m => m[2]), headings, rows};
+    const shared = {names: models.map(m => m[1]), colours: models.map(m => m[2])};
     const spoken = (what, key, format) => name + ', ' + what + ': ' + models.map(([m, label]) => label + ' ' + format(norm[m][key])).join(', ');
     const grid = element('div', {class: 'grid'}, Charts.bars({...shared, title: 'Undesirable outputs', note: 'share that the judge rejects; lower is better',
       data: list('undesirable_rate'), intervals: list('undesirable_rate_ci'), format: v => percent(v, v > 0 && v < 0.1 || v > 0.9 && v < 1 ? 1 : 0), most: 1,
       label: spoken('share of undesirable outputs', 'undesirable_rate', percent)}));
     if (list('desired_score').some(v => v !== null))
-      grid.append(Charts.bars({...shared, title: 'Desired score', note: (isColumn ? 'mean column score against the true alignment, invalid ones 0' : scoreName + ' against the desired outputs') + '; higher is better',
+      grid.append(Charts.bars({...shared, title: 'Desired score', note: (isColumn ? 'share of true columns found, 0 if invalid' : scoreName + ' against the desired outputs') + '; higher is better',
         data: list('desired_score'), intervals: list('desired_score_ci'), format: score, most: 1, label: spoken(scoreName, 'desired_score', score)}));
     else
       grid.append(element('p', {class: 'about'}, 'The examples of this norm have no desired output, so there is no score.'));
-    return grid;
+    return element('div', {}, grid, Charts.numbers(headings, rows));
   }
 
   function normFacts(norm) {
@@ -97,6 +97,7 @@
     const t = data.training, at = $('training-body'), k = t.lines_per_point;
     at.append(element('p', {class: 'lead'}, 'Solid lines are the training batches' + (k > 1 ? ', each point the mean of ' + k + ' steps' : '') + '; dots are held-out examples.'));
     const names = [...new Set([...Object.keys(t.train), ...Object.keys(t.heldout)])].sort();
+    const single = [];  // norms with one chart stand side by side
     names.forEach((name, index) => {
       const train = t.train[name] || {}, held = t.heldout[name] || {};
       const both = (key, word) => [{name: (word || '') + 'training', points: train[key], colour: index}, {name: (word || '') + 'held out', points: held[key], colour: index, dots: true, dashed: true}];
@@ -105,22 +106,27 @@
       add('loss', 'Loss', 'of the norm’s objective', false);
       if (train['rewards/margins'] || held['rewards/margins'])
         add('rewards/margins', 'Reward margin', 'β-scaled log-ratio, desired − undesired', true);
-      else
+      else if (JSON.stringify(train.nll_loss) !== JSON.stringify(train.loss))  // sft's loss is just that
         add('nll_loss', 'Negative log-likelihood', 'a token of the desired outputs', false);
       if (train['logps/chosen'] || train['logps/rejected'])
         grid.append(Charts.lines({title: 'Log-probabilities', note: 'of whole outputs, training batches', lines: [
           {name: 'desired', points: train['logps/chosen'], colour: '--good'}, {name: 'undesired', points: train['logps/rejected'], colour: '--bad'}]}));
       if (train['rewards/margins']) add('nll_loss', 'Negative log-likelihood', 'a token of the desired outputs', false);
       add('rewards/accuracies', 'Reward accuracy', 'share of pairs with a positive margin', true);
-      if (grid.children.length) at.append(element('div', {class: 'card'}, element('header', {}, element('h3', {}, name)), grid));
+      if (!grid.children.length) return;
+      const card = element('div', {class: 'card'}, element('header', {}, element('h3', {}, name)), grid);
+      grid.classList.toggle('one', grid.children.length === 1);
+      grid.children.length === 1 ? single.push(card) : at.append(card);
     });
+    if (single.length) at.append(single.length === 1 ? single[0] : element('div', {class: 'grid cards'}, single));
     if (!names.length) say('training-body', 'The metrics hold no norm yet.');
   }
 
-  // Viridis, from dark to light, for numbers; the palette for norms.
-  const ramp = ['#440154', '#414487', '#2a788e', '#22a884', '#7ad151', '#fde725'];
+  // From low to high, for numbers: viridis, and on dark paper one that starts brighter. Norms take the palette.
+  const ramps = {light: ['#440154', '#414487', '#2a788e', '#22a884', '#7ad151', '#fde725'], dark: ['#7d5fd0', '#5b7fe0', '#3fa3c4', '#45c59f', '#9fdc63', '#fdeb5a']};
+  const dark = matchMedia('(prefers-color-scheme: dark)');
   function shade(share) {
-    const x = Math.min(Math.max(share, 0), 1) * (ramp.length - 1), i = Math.min(Math.floor(x), ramp.length - 2), f = x - i;
+    const ramp = dark.matches ? ramps.dark : ramps.light, x = Math.min(Math.max(share, 0), 1) * (ramp.length - 1), i = Math.min(Math.floor(x), ramp.length - 2), f = x - i;
     const channel = (hex, c) => parseInt(hex.slice(1 + 2 * c, 3 + 2 * c), 16);
     return 'rgb(' + [0, 1, 2].map(c => Math.round(channel(ramp[i], c) * (1 - f) + channel(ramp[i + 1], c) * f)).join(',') + ')';
   }
@@ -141,7 +147,7 @@
       key.replaceChildren();
       if (by === 'norm') return key.append(...names.map((name, i) => { const dot = element('i', {}); dot.style.background = Charts.series(i); return element('span', {}, dot, name); }));
       const there = e.attributes[by].filter(v => v !== null), bar = element('span', {class: 'ramp'});
-      bar.style.background = 'linear-gradient(90deg,' + ramp.join(',') + ')';
+      bar.style.background = 'linear-gradient(90deg,' + (dark.matches ? ramps.dark : ramps.light).join(',') + ')';
       key.append(element('span', {}, by.replace(/_/g, ' ') + ': ' + number(Math.min(...there)), bar, number(Math.max(...there))));
     }
     const values = known.map(([, v]) => v);
@@ -150,20 +156,19 @@
       label: 'Scatter of ' + e.shown + ' encoder vectors over their first two principal components',
       headings: ['Example', 'First', 'Second', 'Norm', ...known.map(([name]) => name.replace(/_/g, ' '))],
       rows: e.points.slice(0, 500).map((p, i) => [i, number(p[0], 3), number(p[1], 3), e.norms[i], ...values.map(v => number(v[i]))]),
-      configure: () => ({type: 'scatter',
+      configure: () => (legend(), {type: 'scatter',
         data: {datasets: [{data: e.points.map(([x, y]) => ({x, y})), backgroundColor: colours(), borderColor: Charts.faded(css('--ink'), 0.25), borderWidth: 0.5, pointRadius: 4, pointHoverRadius: 5}]},
         options: {plugins: {legend: {display: false}, tooltip: {callbacks: {label: item => [e.norms[item.dataIndex],
           ...known.map(([name, v]) => name.replace(/_/g, ' ') + ' ' + number(v[item.dataIndex]))]}}},
-          scales: {x: {grid: {color: css('--line'), drawBorder: false}, ticks: {maxTicksLimit: 6}, title: {display: true, text: 'first component', color: css('--muted')}},
-            y: {grid: {color: css('--line'), drawBorder: false}, ticks: {maxTicksLimit: 6}, title: {display: true, text: 'second component', color: css('--muted')}}}}})});
-    const card = element('div', {class: 'card'}, node);
+          scales: {x: {grid: {color: css('--line'), drawBorder: false}, ticks: {maxTicksLimit: 8, callback: v => number(v)}, title: {display: true, text: 'first component', color: css('--muted')}},
+            y: {grid: {color: css('--line'), drawBorder: false}, ticks: {maxTicksLimit: 6, callback: v => number(v)}, title: {display: true, text: 'second component', color: css('--muted')}}}}})});
+    const card = element('div', {class: 'card wide'}, node);
     if (options.length > 1) {
       const buttons = options.map(option => {
         const button = element('button', {type: 'button', 'aria-pressed': String(option === by)}, 'by ' + option.replace(/_/g, ' '));
         button.addEventListener('click', () => {
           by = option;
           buttons.forEach(b => b.setAttribute('aria-pressed', String(b === button)));
-          legend();
           Charts.redraw(node.querySelector('canvas'));
         });
         return button;
@@ -171,7 +176,6 @@
       card.prepend(element('div', {class: 'controls', role: 'group', 'aria-label': 'Colour of the dots'}, buttons));
     }
     node.querySelector('.plot').after(key);
-    legend();
     return card;
   }
 
@@ -181,6 +185,7 @@
     const sizes = [...probe.sizes].sort((a, b) => a.size - b.size);
     const interval = ci => number(ci[0]) + ' to ' + number(ci[1]);
     const best = probe.sizes.reduce((a, b) => b.mae < a.mae ? b : a);
+    const short = v => number(Number(v.toPrecision(3)));
     const separate = best.mae_ci[1] < probe.constant.mae_ci[0];
     const node = figure({title: 'Reading ' + title + ' off the vectors', note: 'mean absolute error of a ridge probe, by how many numbers of each vector are kept (' + probe.rows + ' examples, 5-fold)',
       kind: 'tall', label: 'Mean absolute error for ' + title + ' by size: ' + sizes.map(s => s.size + ' numbers ' + number(s.mae)).join(', ') + '; constant predictor ' + number(probe.constant.mae),
@@ -195,8 +200,8 @@
           scales: {x: {grid: {display: false, drawBorder: false}, title: {display: true, text: 'numbers kept of each vector', color: css('--muted')}},
             y: {beginAtZero: true, grid: {color: css('--line'), drawBorder: false}, ticks: {maxTicksLimit: 6}}}}})});
     return element('div', {class: 'card'}, node, element('p', {class: 'about'}, separate
-      ? 'At best ' + number(best.mae) + ' off (' + best.size + ' numbers, R² ' + number(best.r2, 2) + '), where always answering the mean is ' + number(probe.constant.mae) + ' off.'
-      : 'At best ' + number(best.mae) + ' off, and always answering the mean ' + number(probe.constant.mae) + '; their intervals overlap, so the vectors do not clearly hold this number.'));
+      ? 'At best ' + short(best.mae) + ' off (' + best.size + (best.size === 1 ? ' number' : ' numbers') + ', R² ' + number(best.r2, 2) + '); always answering the mean is ' + short(probe.constant.mae) + ' off.'
+      : 'At best ' + short(best.mae) + ' off, and always answering the mean ' + short(probe.constant.mae) + '; their intervals overlap, so the vectors do not clearly hold this number.'));
   }
 
   function vectors() {
@@ -215,7 +220,7 @@
     const tokens = t.source_tokens + t.output_tokens;
     at.append(element('div', {class: 'card'}, facts([
       ['Training steps', number(t.steps, 0)], ['Time in steps', duration(t.seconds)],
-      tokens ? ['Tokens', tokens.toLocaleString('en'), 'source and output, padding not counted'] : null,
+      tokens ? ['Tokens', number(tokens, 0), 'source and output, padding not counted'] : null,
       tokens && t.seconds ? ['Tokens a second', number(tokens / t.seconds, 0), 'mean'] : null])));
     const cards = element('div', {class: 'grid cards'});
     if (t.run.tokens_per_second)
@@ -252,10 +257,10 @@
     const since = time => { const s = (Date.parse(time) - start) / 1000; return Number.isFinite(s) ? '+' + duration(s) : ''; };
     const card = element('div', {class: 'card'}, element('h3', {}, 'Events'),
       element('p', {class: 'about'}, 'From journal.jsonl' + (j.events.length ? ', since ' + day(j.events[0].time) : '') + '.' +
-        (j.left_out ? ' ' + j.left_out + ' in the middle are left out.' : '') + (j.unreadable ? ' ' + j.unreadable + ' lines could not be read.' : '')));
+        (j.left_out ? ' ' + j.left_out + ' in the middle are left out.' : '') + (j.unreadable ? ' ' + (j.unreadable === 1 ? 'One line' : j.unreadable + ' lines') + ' could not be read.' : '')));
     card.append(element('ol', {class: 'timeline', tabindex: '0'}, j.events.map(event => element('li', {},
       element('time', {datetime: event.time, title: event.time}, since(event.time)), element('span', {class: 'what'}, event.event.replace(/_/g, ' ')),
-      element('span', {class: 'with'}, event.data.map(([key, value]) => (key ? key.replace(/_/g, ' ') + ' ' : '') + value).join(' · '))))));
+      element('span', {class: 'with'}, event.data.map(([key, value]) => (key ? key.replace(/_/g, ' ') + ' ' : '') + (/^\d{5,}$/.test(value) ? number(Number(value), 0) : value)).join(' · '))))));
     if (j.routine.length)
       card.append(element('p', {class: 'about'}, 'Counted, not listed: ' + j.routine.map(r => r.event.replace(/_/g, ' ') + ' ' + number(r.count, 0) + ' times').join(', ') + '.'));
     return card;
@@ -270,7 +275,7 @@
 
   [head, results, samples, training, vectors, compute, run].forEach(section => section());
   Charts.draw();
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', Charts.draw);
+  dark.addEventListener('change', Charts.draw);
   addEventListener('beforeprint', Charts.resize);
   addEventListener('afterprint', Charts.resize);
   document.documentElement.dataset.drawn = 'yes';

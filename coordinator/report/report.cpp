@@ -100,6 +100,10 @@ class Gatherer {
 
   Status summary() {
     PLUMBLINE_ASSIGN(const Json json, read_json_file(layout_.summary()));
+    for (const auto& [name, norm] : json.at("norms").items())
+      for (const char* model : {"base", "rules", "aligned"})
+        if (!norm.is_object() || !norm.contains(model) || !norm.at(model).is_object())
+          return data_error(fmt::format("the norm \"{}\" lacks its \"{}\"", name, model), layout_.summary().string());
     Json sentences = Json::object();
     for (const auto& [name, norm] : json.at("norms").items()) sentences[name] = norm_verdict(name, norm);
     data_["verdict"] = run_verdict(json);

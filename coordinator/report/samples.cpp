@@ -94,7 +94,10 @@ Json item(const Presenter& presenter, const JudgedRow& row) {
                {"base", output(presenter, row, row.base)},
                {"rules", output(presenter, row, row.rules)},
                {"aligned", output(presenter, row, row.aligned)}};
-  if (row.desired) json["desired"] = presenter.target(*row.desired, row);
+  if (row.desired) {
+    json["desired"] = presenter.target(*row.desired, row);
+    json["desired"].erase("matched");  // every one of its columns is
+  }
   if (row.undesired) json["undesired"] = presenter.target(*row.undesired, row);
   return json;
 }

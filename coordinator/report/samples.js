@@ -3,7 +3,7 @@
 const Samples = (() => {
   const {element, number} = Charts;
   const kinds = [
-    ['all', 'First held-out rows'], ['improved', 'Mended by training'], ['worse', 'Made undesirable by training'],
+    ['all', 'In row order'], ['improved', 'Mended by training'], ['worse', 'Made undesirable by training'],
     ['still_undesirable', 'Undesirable in both'], ['still_acceptable', 'Acceptable in both']
   ];
   const step = 4;  // shown at a time
@@ -52,7 +52,7 @@ const Samples = (() => {
   }
 
   function plain(name, text) {
-    return element('div', {class: 'text'}, element('div', {class: 'who'}, name), content(text, null));
+    return element('div', {class: 'text'}, element('div', {class: 'who'}, name), element('div', {class: 'what'}, content(text, null)));
   }
 
   function output(name, colour, text, code) {
@@ -64,14 +64,14 @@ const Samples = (() => {
     if (!text.complete) notes.push('cut at the token limit and judged as it stands');
     return element('div', {class: 'text'},
       element('div', {class: 'who'}, dot, name, verdict, text.score === undefined ? null : element('span', {class: 'score'}, 'score ' + number(text.score, 2))),
-      content(text, {code}), notes.length ? element('div', {class: 'why'}, notes.join('; ')) : null);
+      element('div', {class: 'what'}, content(text, {code}), notes.length ? element('div', {class: 'why'}, notes.join('; ')) : null));
   }
 
   function sample(item) {
     const isAlignment = Boolean(item.source.rows);
-    const above = element('div', {class: 'pair'}, plain(isAlignment ? 'Source (unaligned)' : 'Source', item.source),
+    const above = element('div', {class: isAlignment ? 'rungs' : 'pair'}, plain(isAlignment ? 'Source (unaligned)' : 'Source', item.source),
       item.desired ? plain('Desired', item.desired) : item.undesired ? plain('Undesired', item.undesired) : null);
-    const models = element('div', {class: isAlignment ? 'pair' : 'trio'},
+    const models = element('div', {class: isAlignment ? 'rungs' : 'trio'},
       output('Start model', '--start', item.base, isAlignment), output('Start + rule filter', '--rules', item.rules, isAlignment),
       output('Trained', '--trained', item.aligned, isAlignment));
     return element('article', {class: 'sample'}, element('h4', {}, 'Held-out row ' + item.row), above, models);
@@ -81,17 +81,20 @@ const Samples = (() => {
   function card(name, samples) {
     const list = element('div', {'aria-live': 'polite'});
     const more = element('button', {type: 'button', class: 'more'}, 'Show more');
+    const rest = element('p', {class: 'about'});
     let kind = 'all', shown = step;
+    const count = key => key === 'all' ? samples.rows : samples.counts[key];
     const chosen = () => kind === 'all' ? samples.items.filter((_, i) => i < 24) : samples.items.filter(item => item.kind === kind);
     function fill() {
       const items = chosen();
       list.replaceChildren(...items.slice(0, shown).map(sample));
       more.hidden = shown >= items.length;
+      rest.hidden = !more.hidden || items.length >= count(kind);
+      rest.textContent = 'This page holds ' + items.length + ' of these ' + count(kind) + '; all are in evaluation/judged.json of the run.';
     }
     const buttons = kinds.map(([key, label]) => {
-      const count = key === 'all' ? samples.rows : samples.counts[key];
-      const button = element('button', {type: 'button', 'aria-pressed': String(key === kind)}, label + ' (' + number(count, 0) + ')');
-      button.disabled = count === 0;
+      const button = element('button', {type: 'button', 'aria-pressed': String(key === kind)}, label + ' (' + number(count(key), 0) + ')');
+      button.disabled = count(key) === 0;
       button.addEventListener('click', () => {
         kind = key;
         shown = step;
@@ -108,7 +111,7 @@ const Samples = (() => {
       element('p', {class: 'about'}, 'The rows come in their own order, not picked by result. ' +
         (isAlignment ? 'Dots mark columns that are also in the true alignment; valid alignments are coloured by the chemistry of their residues. ' : '') +
         (cut.base + cut.aligned > 0 ? 'Cut at the token limit: ' + cut.base + ' outputs of the start model, ' + cut.aligned + ' of the trained one.' : '')),
-      element('div', {class: 'controls', role: 'group', 'aria-label': 'Which outputs of ' + name}, buttons), list, more);
+      element('div', {class: 'controls', role: 'group', 'aria-label': 'Which outputs of ' + name}, buttons), list, more, rest);
   }
 
   return {card};
