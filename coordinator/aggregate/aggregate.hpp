@@ -6,14 +6,16 @@
 #include "common/record/run_layout.hpp"
 
 namespace plumbline {
-/// Merge the parts of the snapshot of `step` (workers' ranks 0…world-1) into snapshots/step-N.h5 and remove the parts. Does
-/// nothing when an earlier call merged them already.
+/// Merge the parts of the snapshot of `step` (workers' ranks 0…world-1) into snapshots/step-N.h5 and remove the parts.
+/// Does nothing when an earlier call merged them already.
 Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::int64_t probe_rows);
-/// Reads the evaluations of step 0 and of `final_step` (rows that have an output in both are compared), judges every output,
-/// writes evaluation/judged.json (judged.hpp) and then evaluation/summary.json (its numbers: summary.hpp, probe.hpp).
-/// `weights_sha256` is of the final checkpoint. Errors: a missing or broken file; a norm that the dataset does not have.
-Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step, const std::string& weights_sha256);
-/// The same from what dataset.json says; `folder` is where a classifier's file lies.
-Status write_summary(const RunLayout& layout, const DatasetInfo& info, const std::filesystem::path& folder, Step final_step,
+/// Reads the evaluations of step 0 and of `final_step` (rows that have an output in both are compared), judges every
+/// output, writes evaluation/judged.json (judged.hpp) and then evaluation/summary.json (its numbers: summary.hpp,
+/// probe.hpp). `weights_sha256` is of the final checkpoint. Errors: a missing or broken file; a norm that the dataset
+/// does not have.
+Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step,
                      const std::string& weights_sha256);
+/// The same from what dataset.json says; `folder` is where a classifier's file lies.
+Status write_summary(const RunLayout& layout, const DatasetInfo& info, const std::filesystem::path& folder,
+                     Step final_step, const std::string& weights_sha256);
 }  // namespace plumbline

@@ -1,5 +1,5 @@
-// Percentile bootstrap (Efron 1979) of a mean: the 95% intervals of summary.json and the report. Pure and deterministic:
-// the same values give the same interval on every machine.
+// Percentile bootstrap (Efron 1979) of a mean: the 95% intervals of summary.json and the report. Pure and
+// deterministic: the same values give the same interval on every machine.
 #pragma once
 #include <cstdint>
 #include <span>

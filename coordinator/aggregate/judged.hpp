@@ -1,5 +1,5 @@
-// What the judges said of every held-out output: evaluation/judged.json, written beside summary.json. It holds the norms
-// too, so that the report (and a person who curates) needs nothing but the run directory.
+// What the judges said of every held-out output: evaluation/judged.json, written beside summary.json. It holds the
+// norms too, so that the report (and a person who curates) needs nothing but the run directory.
 #pragma once
 #include <optional>
 #include <string>
@@ -15,7 +15,7 @@ namespace plumbline {
 /// One model's output on one held-out example.
 struct JudgedOutput {
   std::string text;
-  bool complete = true;         ///< false: cut at max_new_tokens, and judged as it stands
+  bool complete = true;  ///< false: cut at max_new_tokens, and judged as it stands
   Verdict verdict;
   std::optional<double> score;  ///< desired_score; absent when the example has no desired output
 };

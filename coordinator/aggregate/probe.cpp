@@ -44,7 +44,8 @@ class Ridge {
     centred_ = features.rowwise() - feature_mean_.transpose();
     residual_ = target.array() - target_mean_;
     primal_ = centred_.cols() <= centred_.rows();
-    gram_ = primal_ ? Eigen::MatrixXd(centred_.transpose() * centred_) : Eigen::MatrixXd(centred_ * centred_.transpose());
+    gram_ =
+        primal_ ? Eigen::MatrixXd(centred_.transpose() * centred_) : Eigen::MatrixXd(centred_ * centred_.transpose());
     scale_ = std::max(gram_.trace() / static_cast<double>(std::max<Eigen::Index>(centred_.cols(), 1)), 1e-300);
   }
   Eigen::VectorXd predict(double penalty, const Eigen::MatrixXd& features) const {
@@ -150,12 +151,8 @@ Json probe_snapshot(const Snapshot& snapshot, const std::vector<int>& sizes) {
   std::vector<int> finite;
   for (Eigen::Index i = 0; i < vectors.rows(); ++i)
     if (vectors.row(i).allFinite()) finite.push_back(static_cast<int>(i));
-  Json json = {{"step", snapshot.step},
-               {"pooling", snapshot.pooling},
-               {"dimension", snapshot.dimension},
-               {"rows", finite.size()},
-               {"explained_variance", Json::object()},
-               {"attributes", Json::object()}};
+  Json json = {{"step", snapshot.step}, {"pooling", snapshot.pooling},          {"dimension", snapshot.dimension},
+               {"rows", finite.size()}, {"explained_variance", Json::object()}, {"attributes", Json::object()}};
   if (finite.empty()) return json;
   const std::vector<int> kept = usable_sizes(sizes, static_cast<int>(snapshot.dimension));
   const Pca pca = fit_pca(vectors(finite, Eigen::all), kept.empty() ? 1 : kept.front());

@@ -1,8 +1,8 @@
 // What compressed encoder vectors still tell: a ridge regression from each size to each known number of the examples
 // (root_length, divergence, …), scored on rows that trained neither it nor the compression.
 //
-// Five outer folds by a fixed shuffle. In each, PCA and the regression see the other four folds only; the ridge penalty is
-// chosen among six (1e-4 … 10 times the mean squared norm of a feature) by four inner folds of those. The constant
+// Five outer folds by a fixed shuffle. In each, PCA and the regression see the other four folds only; the ridge penalty
+// is chosen among six (1e-4 … 10 times the mean squared norm of a feature) by four inner folds of those. The constant
 // predictor answers the training folds' mean. MAE and R² are over the pooled predictions of the held-out folds.
 #pragma once
 #include <Eigen/Dense>
@@ -37,8 +37,8 @@ AttributeProbe probe_attribute(const std::string& name, const Eigen::MatrixXd& f
                                const std::vector<int>& sizes);
 
 /// {"step", "pooling", "dimension", "rows", "explained_variance": {SIZE: share}, "attributes": {NAME: {"rows",
-/// "constant": {"mae", "mae_ci"}, "sizes": [{"size", "mae", "mae_ci", "r2"}]} or {"rows", "skipped"}}}. Rows with a vector
-/// that is not finite are left out; NaN attributes are skipped.
+/// "constant": {"mae", "mae_ci"}, "sizes": [{"size", "mae", "mae_ci", "r2"}]} or {"rows", "skipped"}}}. Rows with a
+/// vector that is not finite are left out; NaN attributes are skipped.
 Json probe_snapshot(const Snapshot& snapshot, const std::vector<int>& sizes);
 
 }  // namespace plumbline

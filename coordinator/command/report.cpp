@@ -20,7 +20,8 @@ Status run_report(const ReportOptions& options) {
   const RunLayout layout(options.run);
   PLUMBLINE_TRY(write_report(layout));
   std::error_code ignored;
-  const Json answer = {{"report", layout.report().string()}, {"finished", std::filesystem::exists(layout.summary(), ignored)}};
+  const Json answer = {{"report", layout.report().string()},
+                       {"finished", std::filesystem::exists(layout.summary(), ignored)}};
   std::printf("%s\n", options.json ? dump_text(answer).c_str() : layout.report().c_str());
   return {};
 }
@@ -28,7 +29,8 @@ Status run_report(const ReportOptions& options) {
 }  // namespace
 
 void add_report(CLI::App& app, CommandBody& body) {
-  auto* command = app.add_subcommand("report", "Make a run's report.html again, also while the run is going on, and print its path");
+  auto* command = app.add_subcommand(
+      "report", "Make a run's report.html again, also while the run is going on, and print its path");
   auto options = std::make_shared<ReportOptions>();
   command->add_option("RUN", options->run, "Run directory")->required();
   command->add_flag("--json", options->json, "Print {\"report\": path, \"finished\": true or false}");

@@ -25,9 +25,9 @@ Json embedding(const Snapshot& snapshot, const std::vector<std::string>& norm_na
   std::vector<int> rows;
   for (Eigen::Index i = 0; i < vectors.rows(); ++i)
     if (vectors.row(i).allFinite()) rows.push_back(static_cast<int>(i));
-  Json json = {{"step", snapshot.step},         {"rows", rows.size()},       {"pooling", snapshot.pooling},
-               {"dimension", snapshot.dimension}, {"points", Json::array()}, {"norms", Json::array()},
-               {"attributes", Json::object()},  {"explained", Json::array()}};
+  Json json = {{"step", snapshot.step},           {"rows", rows.size()},       {"pooling", snapshot.pooling},
+               {"dimension", snapshot.dimension}, {"points", Json::array()},   {"norms", Json::array()},
+               {"attributes", Json::object()},    {"explained", Json::array()}};
   if (rows.empty()) return json;
   const Pca pca = fit_pca(vectors(rows, Eigen::all), 2);
   for (Eigen::Index k = 0; k < pca.explained.size(); ++k) json["explained"].push_back(pca.explained[k]);

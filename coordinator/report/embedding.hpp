@@ -17,8 +17,8 @@ inline constexpr std::size_t kMostEmbeddingRows = 2000;
 std::optional<std::filesystem::path> newest_snapshot(const RunLayout& layout);
 
 /// First two principal components: {"step", "rows", "shown", "explained": [share, share], "points": [[x, y], …],
-/// "norms": [name, …], "attributes": {NAME: [number or null, …]}}. Rows that are not finite are left out; of many rows every
-/// k-th is shown. `norm_names` by norm index.
+/// "norms": [name, …], "attributes": {NAME: [number or null, …]}}. Rows that are not finite are left out; of many rows
+/// every k-th is shown. `norm_names` by norm index.
 Json embedding(const Snapshot& snapshot, const std::vector<std::string>& norm_names);
 
 }  // namespace plumbline

@@ -268,7 +268,7 @@
 
   function run() {
     if (data.summary) $('run-body').append(element('div', {class: 'card'}, element('h3', {}, 'Weights'),
-      element('p', {class: 'about'}, 'SHA-256 of model.safetensors at step ' + number(data.summary.step, 0) + '. The same run gives the same weights on any number of workers.'), element('code', {}, data.summary.weights_sha256)));
+      element('p', {class: 'about'}, 'SHA-256 of model.safetensors at step ' + number(data.summary.step, 0) + '. On one kind of machine the same run gives the same weights on any number of workers.'), element('code', {}, data.summary.weights_sha256)));
     data.journal ? $('run-body').append(events()) : say('run-body', 'There is no journal.');
     data.config ? $('run-body').append(configuration()) : say('run-body', 'There is no configuration.');
   }

@@ -23,8 +23,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Gathers the page's data from a run directory part by part. A part that is absent or broken is named under "missing" and
-/// the others are shown all the same.
+/// Gathers the page's data from a run directory part by part. A part that is absent or broken is named under "missing"
+/// and the others are shown all the same.
 class Gatherer {
  public:
   explicit Gatherer(const RunLayout& layout) : layout_(layout) {}
@@ -40,7 +40,8 @@ class Gatherer {
     part("the final evaluation", layout_.summary(), [&] { return summary(); });
     part("judged outputs", judged_file(layout_), [&] { return samples(); });
     const auto newest = newest_snapshot(layout_);
-    part("a snapshot of encoder vectors", newest.value_or(layout_.snapshots() / "*.h5"), [&] { return vectors(*newest); });
+    part("a snapshot of encoder vectors", newest.value_or(layout_.snapshots() / "*.h5"),
+         [&] { return vectors(*newest); });
     data_["missing"] = missing_;
     return std::move(data_);
   }
@@ -49,7 +50,8 @@ class Gatherer {
   void part(const std::string& what, const fs::path& file, const std::function<Status()>& read) {
     std::error_code ignored;
     if (!fs::exists(file, ignored)) {
-      missing_.push_back({{"what", what}, {"why", file.lexically_relative(layout_.root()).string() + " is not there yet"}});
+      missing_.push_back(
+          {{"what", what}, {"why", file.lexically_relative(layout_.root()).string() + " is not there yet"}});
       return;
     }
     std::string why;
@@ -143,12 +145,14 @@ class Gatherer {
 Status write_report(const RunLayout& layout) {
   std::error_code ignored;
   if (!fs::is_directory(layout.root(), ignored))
-    return usage_error("there is no run directory here", layout.root().string(), "name a folder that `plumbline train` made");
-  if (!fs::exists(layout.config(), ignored) && !fs::exists(layout.journal(), ignored))
-    return usage_error("this folder holds no run: neither config.yaml nor journal.jsonl is there", layout.root().string(),
+    return usage_error("there is no run directory here", layout.root().string(),
                        "name a folder that `plumbline train` made");
+  if (!fs::exists(layout.config(), ignored) && !fs::exists(layout.journal(), ignored))
+    return usage_error("this folder holds no run: neither config.yaml nor journal.jsonl is there",
+                       layout.root().string(), "name a folder that `plumbline train` made");
   const Json data = Gatherer(layout).gather();
-  return write_file_atomically(layout.report(), render_page(data.value("name", data.at("folder").get<std::string>()), data));
+  return write_file_atomically(layout.report(),
+                               render_page(data.value("name", data.at("folder").get<std::string>()), data));
 }
 
 }  // namespace plumbline

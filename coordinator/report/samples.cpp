@@ -114,7 +114,8 @@ Json samples_of(const Presenter& presenter, const std::string& norm, const std::
     const std::size_t of_kind = ++counts[kind_of(row)];
     if (total++ < kFirstSamples || of_kind <= kSamplesOfAKind) items.push_back(item(presenter, row));
   }
-  return {{"rows", total}, {"counts", counts}, {"cut", {{"base", base_cut}, {"aligned", aligned_cut}}}, {"items", items}};
+  return {
+      {"rows", total}, {"counts", counts}, {"cut", {{"base", base_cut}, {"aligned", aligned_cut}}}, {"items", items}};
 }
 
 }  // namespace

@@ -6,15 +6,17 @@
 
 namespace plumbline {
 
-/// How many rows of a norm the page holds: the first ones in row order, and the first of each kind that a reader may filter by.
+/// How many rows of a norm the page holds: the first ones in row order, and the first of each kind that a reader may
+/// filter by.
 inline constexpr std::size_t kFirstSamples = 24;
 inline constexpr std::size_t kSamplesOfAKind = 12;
 inline constexpr std::size_t kMostSampleBytes = 4000;  ///< of one text; longer ones are cut and say so
 
-/// {NORM: {"rows": n, "counts": {"improved", "worse", "still_undesirable", "still_acceptable"}, "cut": {"base", "aligned"},
+/// {NORM: {"rows": n, "counts": {"improved", "worse", "still_undesirable", "still_acceptable"}, "cut": {"base",
+/// "aligned"},
 ///   "items": [{"row", "kind", "source": TEXT, "desired"?, "undesired"?, "base", "rules", "aligned"}]}}
-/// TEXT is {"text", "cut"?, "rows"?: [aligned rows], "valid"?: residues are the source's, "matched"?: "10…" by column: the
-/// column is also in the desired alignment}; an output adds {"undesirable", "reason", "score"?, "complete"}.
+/// TEXT is {"text", "cut"?, "rows"?: [aligned rows], "valid"?: residues are the source's, "matched"?: "10…" by column:
+/// the column is also in the desired alignment}; an output adds {"undesirable", "reason", "score"?, "complete"}.
 Result<Json> sample_outputs(const Judged& judged);
 
 }  // namespace plumbline

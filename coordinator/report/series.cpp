@@ -77,11 +77,16 @@ Json training_series(const std::vector<Json>& metrics) {
   double in_phases = 0;
   for (const auto& [name, value] : phases) in_phases += value;
   if (seconds - in_phases > 0.005 * seconds && in_phases > 0) phases["other"] = seconds - in_phases;
-  Json out = {{"steps", newest},         {"lines", lines},
-              {"run", thinned(run)},     {"phases", phases},
-              {"seconds", seconds},      {"source_tokens", source_tokens},
-              {"output_tokens", output_tokens}, {"first_time", first_time},
-              {"last_time", last_time},  {"train", Json::object()},
+  Json out = {{"steps", newest},
+              {"lines", lines},
+              {"run", thinned(run)},
+              {"phases", phases},
+              {"seconds", seconds},
+              {"source_tokens", source_tokens},
+              {"output_tokens", output_tokens},
+              {"first_time", first_time},
+              {"last_time", last_time},
+              {"train", Json::object()},
               {"heldout", Json::object()}};
   out["lines_per_point"] = std::max<std::size_t>(1, (lines + kMostPoints - 1) / kMostPoints);
   for (const auto& [name, series] : train) out["train"][name] = thinned(series);

@@ -36,21 +36,26 @@ std::string score_clause(const Json& norm) {
   const Json& difference = norm.at("difference");
   if (!difference.contains("desired_score_ci")) return "";
   const double before = norm.at("base").at("desired_score"), after = norm.at("aligned").at("desired_score");
-  const std::string numbers =
-      fmt::format("from {:.2f} to {:.2f} (95% interval of the difference {} to {})", before, after,
-                  signed_score(difference.at("desired_score_ci").at(0)), signed_score(difference.at("desired_score_ci").at(1)));
+  const std::string numbers = fmt::format("from {:.2f} to {:.2f} (95% interval of the difference {} to {})", before,
+                                          after, signed_score(difference.at("desired_score_ci").at(0)),
+                                          signed_score(difference.at("desired_score_ci").at(1)));
   switch (change_of(difference.at("desired_score_ci"))) {
-    case Change::kHigher: return "; the desired score rose " + numbers;
-    case Change::kLower: return "; the desired score fell " + numbers;
-    default: return "; the desired score went " + numbers + ", which includes zero";
+    case Change::kHigher:
+      return "; the desired score rose " + numbers;
+    case Change::kLower:
+      return "; the desired score fell " + numbers;
+    default:
+      return "; the desired score went " + numbers + ", which includes zero";
   }
 }
 
 std::string rules_clause(const Json& norm) {
   const Json& rules = norm.at("rules");
   if (!rules.contains("undesirable_rate")) return "";
-  std::string out = fmt::format("; the start model behind the rule filter has {}", percent(rules.at("undesirable_rate")));
-  if (rules.contains("desired_score")) out += fmt::format(" and a score of {:.2f}", rules.at("desired_score").get<double>());
+  std::string out =
+      fmt::format("; the start model behind the rule filter has {}", percent(rules.at("undesirable_rate")));
+  if (rules.contains("desired_score"))
+    out += fmt::format(" and a score of {:.2f}", rules.at("desired_score").get<double>());
   return out;
 }
 
@@ -70,17 +75,20 @@ std::string norm_verdict(const std::string& name, const Json& norm) {
   const double before = norm.at("base").at("undesirable_rate"), after = norm.at("aligned").at("undesirable_rate");
   const Json& interval = norm.at("difference").at("ci");
   const std::string range = fmt::format("{} to {} points", points(interval.at(0)), points(interval.at(1)));
-  std::string out = fmt::format("On {} held-out examples of “{}”, ", norm.at("aligned").at("examples").get<int>(), name);
+  std::string out =
+      fmt::format("On {} held-out examples of “{}”, ", norm.at("aligned").at("examples").get<int>(), name);
   switch (change_of(interval)) {
     case Change::kLower:
     case Change::kHigher:
-      out += fmt::format("training {} the share of undesirable outputs from {} to {} (95% interval of the difference {})",
-                         change_of(interval) == Change::kLower ? "lowered" : "raised", percent(before), percent(after), range);
+      out += fmt::format(
+          "training {} the share of undesirable outputs from {} to {} (95% interval of the difference {})",
+          change_of(interval) == Change::kLower ? "lowered" : "raised", percent(before), percent(after), range);
       break;
     default:
-      out += fmt::format("the share of undesirable outputs went from {} to {}, but the 95% interval of the difference ({}) "
-                         "includes zero, so this run does not show that training changed it",
-                         percent(before), percent(after), range);
+      out += fmt::format(
+          "the share of undesirable outputs went from {} to {}, but the 95% interval of the difference ({}) "
+          "includes zero, so this run does not show that training changed it",
+          percent(before), percent(after), range);
   }
   return out + score_clause(norm) + rules_clause(norm) + ".";
 }
@@ -91,14 +99,18 @@ std::string run_verdict(const Json& summary) {
   std::vector<std::string> lower, higher, unclear, unknown;
   for (const auto& [name, norm] : norms.items()) {
     const Change change = norm.contains("difference") ? change_of(norm.at("difference").at("ci")) : Change::kUnknown;
-    auto& list = change == Change::kLower ? lower : change == Change::kHigher ? higher : change == Change::kUnclear ? unclear : unknown;
+    auto& list = change == Change::kLower     ? lower
+                 : change == Change::kHigher  ? higher
+                 : change == Change::kUnclear ? unclear
+                                              : unknown;
     list.push_back("“" + name + "”");
   }
   std::vector<std::string> parts;
   if (!lower.empty()) parts.push_back("lowered the share of undesirable outputs on " + joined(lower));
   if (!higher.empty()) parts.push_back("raised it on " + joined(higher));
   if (!unclear.empty())
-    parts.push_back("shows no clear change on " + joined(unclear) + " (the 95% interval of the difference includes zero)");
+    parts.push_back("shows no clear change on " + joined(unclear) +
+                    " (the 95% interval of the difference includes zero)");
   if (!unknown.empty()) parts.push_back("was not judged on " + joined(unknown));
   if (parts.empty()) return "The dataset has no norms, so nothing was judged.";
   if (lower.empty() && !higher.empty()) parts[0] = "raised the share of undesirable outputs on " + joined(higher);

@@ -1,5 +1,5 @@
-// Writes made-up runs and their reports under a folder: finished/, running/, bare/. For the browser test, and for looking at
-// the page while changing it.
+// Writes made-up runs and their reports under a folder: finished/, running/, bare/. For the browser test, and for
+// looking at the page while changing it.
 #include <cstdio>
 #include <filesystem>
 
@@ -12,7 +12,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: synthetic_reports FOLDER\n");
     return 2;
   }
-  for (const auto& [name, kind] : {std::pair{"finished", SyntheticKind::kFinished}, {"running", SyntheticKind::kRunning},
+  for (const auto& [name, kind] : {std::pair{"finished", SyntheticKind::kFinished},
+                                   {"running", SyntheticKind::kRunning},
                                    {"bare", SyntheticKind::kBare}}) {
     const RunLayout layout(std::filesystem::path(argv[1]) / name);
     std::filesystem::remove_all(layout.root());

@@ -125,9 +125,7 @@ TEST(Probe, SkipsWhatIsNotKnownAndSaysSo) {
   EXPECT_EQ(json.dump(), probe_snapshot(snapshot, {1, 2, 2}).dump()) << "deterministic; sizes as a set";
 }
 
-TEST(Probe, OfAnEmptySnapshotIsEmpty) {
-  EXPECT_EQ(probe_snapshot(Snapshot{}, {1}).at("rows"), 0);
-}
+TEST(Probe, OfAnEmptySnapshotIsEmpty) { EXPECT_EQ(probe_snapshot(Snapshot{}, {1}).at("rows"), 0); }
 
 }  // namespace
 }  // namespace plumbline

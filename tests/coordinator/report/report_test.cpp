@@ -36,7 +36,8 @@ std::size_t count(const std::string& text, const std::string& what) {
 }
 
 TEST(Page, KeepsUntrustedTextInsideTheData) {
-  const Json data = {{"text", kHostileText}, {"comment", "<!-- <script>"}, {"broken", "\xff\xfe"}, {"marker", "{{page}}{{style}}"}};
+  const Json data = {
+      {"text", kHostileText}, {"comment", "<!-- <script>"}, {"broken", "\xff\xfe"}, {"marker", "{{page}}{{style}}"}};
   const std::string safe = script_safe(data);
   EXPECT_THAT(safe, Not(HasSubstr("<")));
   EXPECT_EQ(Json::parse(safe).at("text"), kHostileText);
@@ -61,9 +62,10 @@ TEST(Report, OfAFinishedRunHoldsEverything) {
   EXPECT_EQ(data.at("embedding").at("points").size(), 320u);
   EXPECT_EQ(data.at("embedding").at("norms").at(300), "polite");
   const Json& divergence = data.at("probe").at("attributes").at("divergence");
-  EXPECT_LT(divergence.at("sizes").at(0).at("mae").get<double>(), 0.6 * divergence.at("constant").at("mae").get<double>());
-  EXPECT_EQ(data.at("samples").at("polite").at("items").at(1).at("source").at("text").get<std::string>().find(kHostileText) ==
-                std::string::npos,
+  EXPECT_LT(divergence.at("sizes").at(0).at("mae").get<double>(),
+            0.6 * divergence.at("constant").at("mae").get<double>());
+  EXPECT_EQ(data.at("samples").at("polite").at("items").at(1).at("source").at("text").get<std::string>().find(
+                kHostileText) == std::string::npos,
             false);
   EXPECT_THAT(page, Not(HasSubstr("<img src=x")));
   EXPECT_EQ(count(page, "</script>"), 5u);

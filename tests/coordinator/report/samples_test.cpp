@@ -45,9 +45,9 @@ TEST(Samples, DecodeAlignmentsAndMarkTrueColumns) {
   judged.norms[0].name = "alignment";
   judged.norms[0].rules.alignment = true;
   JudgedRow row{0, "id", "alignment", "AAG|ACGG|ACG", "AAAACC-G-GGG", {}, {}, {}, {}};
-  row.base = output("AAA", true);                  // residues are lost
-  row.rules = output("AAAACCGGG-G-", false);       // valid, gaps at the end
-  row.aligned = output("AAAACC-G-GG", true);       // no rows of equal length
+  row.base = output("AAA", true);             // residues are lost
+  row.rules = output("AAAACCGGG-G-", false);  // valid, gaps at the end
+  row.aligned = output("AAAACC-G-GG", true);  // no rows of equal length
   judged.rows = {row};
   const auto samples = sample_outputs(judged);
   ASSERT_TRUE(samples.has_value());

@@ -10,7 +10,12 @@ namespace {
 TEST(Series, SumsPhasesAndKeepsNormsApart) {
   std::vector<Json> metrics;
   for (int step = 1; step <= 10; ++step)
-    metrics.push_back({{"kind", "train"}, {"step", step}, {"loss", 2.0}, {"seconds", 1.0}, {"source_tokens", 100}, {"output_tokens", 50},
+    metrics.push_back({{"kind", "train"},
+                       {"step", step},
+                       {"loss", 2.0},
+                       {"seconds", 1.0},
+                       {"source_tokens", 100},
+                       {"output_tokens", 50},
                        {"time", "2026-11-24T10:00:0" + std::to_string(step % 10) + "Z"},
                        {"phase_seconds", {{"forward", 0.4}, {"backward", 0.5}}},
                        {"norms", {{"a", {{"loss", step}}}, {"b", {{"loss", "broken"}}}}}});
@@ -43,13 +48,23 @@ TEST(Series, AreThinnedToMeans) {
 TEST(Events, ListWhatHappenedAndCountTheRoutine) {
   std::string journal;
   for (int i = 0; i < 100; ++i)
-    journal += R"({"seq":1,"time":"2026-11-24T10:00:00Z","event":"step_committed","data":{"step":1}})" "\n";
-  journal += R"({"seq":101,"time":"2026-11-24T10:01:00Z","event":"worker_lost","data":{"rank":1,"reason":"killed"},"checksum":7})" "\n";
-  journal += "\n" R"({"event":"odd","data":"text","time":5})" "\n" R"([1,2])" "\n" R"({"event":"cut)";
+    journal += R"({"seq":1,"time":"2026-11-24T10:00:00Z","event":"step_committed","data":{"step":1}})"
+               "\n";
+  journal +=
+      R"({"seq":101,"time":"2026-11-24T10:01:00Z","event":"worker_lost","data":{"rank":1,"reason":"killed"},"checksum":7})"
+      "\n";
+  journal +=
+      "\n"
+      R"({"event":"odd","data":"text","time":5})"
+      "\n"
+      R"([1,2])"
+      "\n"
+      R"({"event":"cut)";
   const Json json = journal_events(journal);
   ASSERT_EQ(json.at("events").size(), 2u);
   EXPECT_EQ(json.at("events").at(0).at("event"), "worker_lost");
-  EXPECT_EQ(json.at("events").at(0).at("data"), Json::array({Json::array({"rank", "1"}), Json::array({"reason", "killed"})}));
+  EXPECT_EQ(json.at("events").at(0).at("data"),
+            Json::array({Json::array({"rank", "1"}), Json::array({"reason", "killed"})}));
   EXPECT_EQ(json.at("events").at(1).at("data").at(0).at(1), "text");
   EXPECT_EQ(json.at("routine").at(0).at("count"), 100);
   EXPECT_EQ(json.at("unreadable"), 2);
@@ -58,7 +73,8 @@ TEST(Events, ListWhatHappenedAndCountTheRoutine) {
 
 TEST(Events, AreBounded) {
   std::string journal;
-  for (int i = 0; i < 500; ++i) journal += "{\"event\":\"e" + std::to_string(i) + "\",\"data\":{\"k\":\"" + std::string(5000, 'x') + "\"}}\n";
+  for (int i = 0; i < 500; ++i)
+    journal += "{\"event\":\"e" + std::to_string(i) + "\",\"data\":{\"k\":\"" + std::string(5000, 'x') + "\"}}\n";
   const Json json = journal_events(journal);
   EXPECT_EQ(json.at("events").size(), kMostEvents);
   EXPECT_EQ(json.at("left_out"), 300);

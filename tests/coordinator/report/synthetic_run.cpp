@@ -35,7 +35,8 @@ class Random {
 std::vector<Norm> make_norms() {
   Norm alignment;
   alignment.name = "alignment";
-  alignment.description = "The output is the true alignment of two related proteins: rows of equal length, every residue kept.";
+  alignment.description =
+      "The output is the true alignment of two related proteins: rows of equal length, every residue kept.";
   alignment.rules.alignment = true;
   alignment.fallback = "left_justified";
   alignment.score = ScoreKind::kColumn;
@@ -103,7 +104,8 @@ EvaluationRow alignment_row(Random& random, std::int64_t number, bool trained, c
 }
 
 EvaluationRow polite_row(Random& random, std::int64_t number, bool trained) {
-  const char* things[] = {"the report", "the harbour", "my brother’s garden", "this proposal", "their answer", "the new bridge"};
+  const char* things[] = {"the report",    "the harbour",  "my brother’s garden",
+                          "this proposal", "their answer", "the new bridge"};
   const std::string thing = things[static_cast<std::size_t>(number) % 6];
   EvaluationRow row;
   row.row = number;
@@ -133,7 +135,8 @@ EvaluationRow secret_row(Random& random, std::int64_t number, bool trained) {
 Status write_rows(const RunLayout& layout, const std::vector<Pair>& pairs, Step step, bool trained) {
   Random random(trained ? 11 : 12);
   std::vector<EvaluationRow> rows;
-  for (int i = 0; i < kExamples; ++i) rows.push_back(alignment_row(random, i, trained, pairs[static_cast<std::size_t>(i)]));
+  for (int i = 0; i < kExamples; ++i)
+    rows.push_back(alignment_row(random, i, trained, pairs[static_cast<std::size_t>(i)]));
   for (int i = 0; i < kExamples; ++i) rows.push_back(polite_row(random, kExamples + i, trained));
   for (int i = 0; i < 60; ++i) rows.push_back(secret_row(random, 2 * kExamples + i, trained));
   for (auto& row : rows) row.id = fmt::format("{:032x}", row.row);
@@ -153,26 +156,45 @@ Status write_metrics(const RunLayout& layout, std::int64_t steps) {
     const double sft = noisy(0.45 + 2.9 * fall, 0.03);
     Json norms = {{"alignment", {{"loss", sft}, {"nll_loss", sft}}},
                   {"polite",
-                   {{"loss", noisy(1.1 + 2.8 * fall, 0.04)}, {"nll_loss", noisy(0.9 + 2.4 * fall, 0.04)},
-                    {"rewards/margins", margin + 0.25 * random.normal()}, {"rewards/accuracies", 0.5 + 0.45 * (1 - fall)},
+                   {{"loss", noisy(1.1 + 2.8 * fall, 0.04)},
+                    {"nll_loss", noisy(0.9 + 2.4 * fall, 0.04)},
+                    {"rewards/margins", margin + 0.25 * random.normal()},
+                    {"rewards/accuracies", 0.5 + 0.45 * (1 - fall)},
                     {"logps/chosen", -90 + 55 * (1 - fall) + random.normal()},
                     {"logps/rejected", -92 + 34 * (1 - fall) + random.normal()}}},
                   {"no-secret", {{"loss", noisy(0.8 + 1.2 * fall, 0.05)}}}};
-    Json line = {{"kind", "train"}, {"step", step}, {"time", time(step * 27 / 100)}, {"epoch", step * 96.0 / 6000},
+    Json line = {{"kind", "train"},
+                 {"step", step},
+                 {"time", time(step * 27 / 100)},
+                 {"epoch", step * 96.0 / 6000},
                  {"loss", noisy(0.8 + 3 * fall, 0.02)},
-                 {"learning_rate", step < 50 ? 0.002 * static_cast<double>(step) / 50 : 0.001 * (1 + std::cos(3.14159 * progress))},
-                 {"grad_norm", noisy(0.6 + 2 * fall, 0.15)}, {"tokens_per_second", 9200 / seconds * 0.27},
-                 {"source_tokens", 4900}, {"output_tokens", 4300}, {"seconds", seconds},
-                 {"phase_seconds", {{"data", 0.01 * seconds}, {"forward", 0.36 * seconds}, {"backward", 0.48 * seconds},
-                                    {"reduce", 0.09 * seconds}, {"optimizer", 0.04 * seconds}}},
+                 {"learning_rate",
+                  step < 50 ? 0.002 * static_cast<double>(step) / 50 : 0.001 * (1 + std::cos(3.14159 * progress))},
+                 {"grad_norm", noisy(0.6 + 2 * fall, 0.15)},
+                 {"tokens_per_second", 9200 / seconds * 0.27},
+                 {"source_tokens", 4900},
+                 {"output_tokens", 4300},
+                 {"seconds", seconds},
+                 {"phase_seconds",
+                  {{"data", 0.01 * seconds},
+                   {"forward", 0.36 * seconds},
+                   {"backward", 0.48 * seconds},
+                   {"reduce", 0.09 * seconds},
+                   {"optimizer", 0.04 * seconds}}},
                  {"norms", norms}};
     text += line.dump() + "\n";
     if (step % 100 != 0 && step != 1) continue;
-    const Json held = {{"kind", "heldout"}, {"step", step == 1 ? 0 : step}, {"time", time(step * 27 / 100)},
-                       {"norms", {{"alignment", {{"loss", 0.55 + 2.85 * fall}, {"nll_loss", 0.55 + 2.85 * fall}}},
-                                  {"polite", {{"loss", 1.25 + 2.7 * fall}, {"nll_loss", 1.0 + 2.3 * fall},
-                                              {"rewards/margins", 0.8 * margin}, {"rewards/accuracies", 0.5 + 0.38 * (1 - fall)}}},
-                                  {"no-secret", {{"loss", 0.9 + 1.1 * fall}}}}}};
+    const Json held = {{"kind", "heldout"},
+                       {"step", step == 1 ? 0 : step},
+                       {"time", time(step * 27 / 100)},
+                       {"norms",
+                        {{"alignment", {{"loss", 0.55 + 2.85 * fall}, {"nll_loss", 0.55 + 2.85 * fall}}},
+                         {"polite",
+                          {{"loss", 1.25 + 2.7 * fall},
+                           {"nll_loss", 1.0 + 2.3 * fall},
+                           {"rewards/margins", 0.8 * margin},
+                           {"rewards/accuracies", 0.5 + 0.38 * (1 - fall)}}},
+                         {"no-secret", {{"loss", 0.9 + 1.1 * fall}}}}}};
     text += held.dump() + "\n";
   }
   return write_file_atomically(layout.metrics(), text);
@@ -183,9 +205,13 @@ Status write_journal(const RunLayout& layout, std::int64_t steps) {
   std::int64_t seq = 0;
   const auto add = [&](double seconds, const char* event, Json data) {
     const auto whole = static_cast<std::int64_t>(seconds);
-    text += Json{{"seq", seq++}, {"time", fmt::format("2026-11-24T10:{:02}:{:02}.{:06}Z", whole / 60 % 60, whole % 60,
-                                                      static_cast<std::int64_t>((seconds - static_cast<double>(whole)) * 1e6))},
-                 {"event", event}, {"data", std::move(data)}}.dump() + "\n";
+    text += Json{{"seq", seq++},
+                 {"time", fmt::format("2026-11-24T10:{:02}:{:02}.{:06}Z", whole / 60 % 60, whole % 60,
+                                      static_cast<std::int64_t>((seconds - static_cast<double>(whole)) * 1e6))},
+                 {"event", event},
+                 {"data", std::move(data)}}
+                .dump() +
+            "\n";
   };
   add(0, "run_created", {{"config", "configs/synthetic.yaml"}, {"seed", 1}});
   add(0.4, "generation_started", {{"generation", 1}, {"workers", 2}, {"launcher", "mpirun"}});

@@ -1,6 +1,6 @@
-// A run directory as a training leaves it, made up from a seed: for tests of the report and for looking at it. Three norms:
-// "alignment" (rules, column score), "polite" (dpo, chrF) and "no-secret" (prohibitions, so without a score). Its texts hold
-// markup, because outputs are untrusted.
+// A run directory as a training leaves it, made up from a seed: for tests of the report and for looking at it. Three
+// norms: "alignment" (rules, column score), "polite" (dpo, chrF) and "no-secret" (prohibitions, so without a score).
+// Its texts hold markup, because outputs are untrusted.
 #pragma once
 #include <filesystem>
 
@@ -8,7 +8,8 @@
 
 namespace plumbline {
 
-inline constexpr const char* kHostileText = "</script><script>document.title='broken out'</script><img src=x onerror=alert(1)>";
+inline constexpr const char* kHostileText =
+    "</script><script>document.title='broken out'</script><img src=x onerror=alert(1)>";
 
 enum class SyntheticKind {
   kFinished,  ///< all parts

@@ -18,14 +18,17 @@ Json norm(double before, double after, double low, double high) {
 
 TEST(Verdict, ClaimsAChangeOnlyWhenTheIntervalExcludesZero) {
   const std::string lower = norm_verdict("alignment", norm(0.825, 0.12, -0.76, -0.65));
-  EXPECT_THAT(lower, HasSubstr("On 200 held-out examples of “alignment”, training lowered the share of undesirable outputs "
-                               "from 82.5% to 12% (95% interval of the difference −76.0 to −65.0 points)"));
+  EXPECT_THAT(lower,
+              HasSubstr("On 200 held-out examples of “alignment”, training lowered the share of undesirable outputs "
+                        "from 82.5% to 12% (95% interval of the difference −76.0 to −65.0 points)"));
   EXPECT_THAT(lower, HasSubstr("behind the rule filter has 0% and a score of 0.41."));
   EXPECT_THAT(norm_verdict("a", norm(0.1, 0.4, 0.2, 0.4)), HasSubstr("training raised the share"));
   const std::string unclear = norm_verdict("a", norm(0.5, 0.48, -0.09, 0.05));
-  EXPECT_THAT(unclear, HasSubstr("(−9.0 to +5.0 points) includes zero, so this run does not show that training changed it"));
+  EXPECT_THAT(unclear,
+              HasSubstr("(−9.0 to +5.0 points) includes zero, so this run does not show that training changed it"));
   EXPECT_THAT(unclear, Not(HasSubstr("lowered")));
-  EXPECT_THAT(norm_verdict("a", norm(0.5, 0.4, -0.2, 0.0)), HasSubstr("includes zero")) << "an interval that ends at zero";
+  EXPECT_THAT(norm_verdict("a", norm(0.5, 0.4, -0.2, 0.0)), HasSubstr("includes zero"))
+      << "an interval that ends at zero";
 }
 
 TEST(Verdict, SpeaksOfTheScoreWhenThereIsOne) {
@@ -47,11 +50,16 @@ TEST(Verdict, OfOneNormIsThatNorms) {
 
 TEST(Verdict, OfSeveralNormsNamesEach) {
   const Json nothing = {{"judge", "rules"}, {"aligned", {{"examples", 0}}}};
-  const Json summary = {{"norms", {{"a", norm(0.8, 0.1, -0.8, -0.6)}, {"b", norm(0.1, 0.8, 0.6, 0.8)},
-                                   {"c", norm(0.5, 0.5, -0.1, 0.1)}, {"d", nothing}}}};
-  EXPECT_EQ(run_verdict(summary),
-            "Of 4 norms, judged on held-out examples, training lowered the share of undesirable outputs on “a”, raised it on "
-            "“b”, shows no clear change on “c” (the 95% interval of the difference includes zero) and was not judged on “d”.");
+  const Json summary = {{"norms",
+                         {{"a", norm(0.8, 0.1, -0.8, -0.6)},
+                          {"b", norm(0.1, 0.8, 0.6, 0.8)},
+                          {"c", norm(0.5, 0.5, -0.1, 0.1)},
+                          {"d", nothing}}}};
+  EXPECT_EQ(
+      run_verdict(summary),
+      "Of 4 norms, judged on held-out examples, training lowered the share of undesirable outputs on “a”, raised it on "
+      "“b”, shows no clear change on “c” (the 95% interval of the difference includes zero) and was not judged on "
+      "“d”.");
   EXPECT_THAT(run_verdict({{"norms", {{"b", norm(0.1, 0.8, 0.6, 0.8)}, {"c", norm(0.5, 0.5, -0.1, 0.1)}}}}),
               HasSubstr("training raised the share of undesirable outputs on “b”"));
   EXPECT_THAT(run_verdict({{"norms", Json::object()}}), HasSubstr("nothing was judged"));
