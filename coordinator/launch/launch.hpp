@@ -1,0 +1,60 @@
+// Launchers start a group of workers and say what became of it. A group is one unit: it lives while its launcher's
+// process lives. No Asio here: the caller waits on `pidfd()` (readable when the process has ended) or, for a group that
+// a person starts, on nothing.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config/run_config.hpp"
+#include "common/core/ids.hpp"
+#include "common/core/result.hpp"
+#include "common/record/run_layout.hpp"
+
+namespace plumbline {
+
+/// How a group's process ended.
+struct GroupExit {
+  int status = 0;  ///< exit status; 128 + signal when a signal ended it
+  std::string description;  ///< "exited with status 1", "was ended by SIGKILL"
+};
+
+/// A started group. Destroying it ends the processes: SIGTERM, a grace period, then SIGKILL to the whole process group.
+class WorkerGroup {
+ public:
+  virtual ~WorkerGroup() = default;
+  [[nodiscard]] virtual int pidfd() const = 0;  ///< -1 when the group was not started by this process
+  [[nodiscard]] virtual std::int64_t pid() const = 0;  ///< of the launcher's process; 0 as above
+  /// Reaps; call once `pidfd()` is readable.
+  virtual GroupExit wait() = 0;
+  /// Asks the whole group to end (SIGTERM); kill() does not ask.
+  virtual void terminate() = 0;
+  virtual void kill() = 0;
+};
+
+struct LaunchRequest {
+  int workers = 1;
+  std::string group;       ///< random hex: PLUMBLINE_GROUP in the workers' environment
+  Generation generation;
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  [[nodiscard]] virtual std::string name() const = 0;  ///< "local", "mpirun", "external"
+  /// Can it work here? An environment error that says what to install when not (no mpirun: "openmpi-bin").
+  [[nodiscard]] virtual Status check() const = 0;
+  /// The command line, shell-quoted, for logs and for a person who starts it (external).
+  [[nodiscard]] virtual std::string command(const LaunchRequest& request) const = 0;
+  virtual Result<std::unique_ptr<WorkerGroup>> start(const LaunchRequest& request) = 0;
+  /// True when a group that died is started again by this launcher (false: external).
+  [[nodiscard]] virtual bool restarts() const = 0;
+};
+
+/// `config.workers.launcher` "auto" becomes "local" for one worker and "mpirun" for more; "local" with more than one is
+/// a usage error. Workers' standard output and error go to logs/launcher.log. The worker program is found beside this
+/// program (or at $PLUMBLINE_WORKER_PROGRAM); where it is missing check() says how to build it.
+Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int workers, const RunLayout& layout);
+
+}  // namespace plumbline
