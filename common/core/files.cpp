@@ -1,0 +1,207 @@
+#include "common/core/files.hpp"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+#include "common/core/check.hpp"
+
+namespace plumbline {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kChunkBytes = 1u << 18;
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+Error read_failed(const fs::path& path, int error) {
+  if (error == ENOENT || error == ENOTDIR) return data_error("no such file", path.string());
+  if (error == EISDIR) return data_error("this is a folder, not a file", path.string());
+  return environment_error("the file cannot be read: " + reason(error), path.string());
+}
+
+Error write_failed(const fs::path& path, int error) {
+  if (error == ENOSPC || error == EDQUOT)
+    return run_error("the file cannot be written: the disk is full", path.string(), "Free some space, then try again.");
+  const std::string message = "the file cannot be written: " + reason(error);
+  if (error == EACCES || error == EPERM || error == EROFS)
+    return environment_error(message, path.string(), "Choose a folder that you may write to.");
+  return run_error(message, path.string());
+}
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
+  /// Some file systems report a failed write only here. 0 or errno.
+  int close() { return ::close(std::exchange(fd_, -1)) == 0 ? 0 : errno; }
+
+ private:
+  int fd_;
+};
+
+/// Calls `consume(chunk)` for the file's bytes in order; it returns a Status.
+template <class Consume>
+Status for_each_chunk(const fs::path& path, Consume&& consume) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return read_failed(path, errno);
+  std::vector<char> chunk(kChunkBytes);
+  for (;;) {
+    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return read_failed(path, errno);
+    if (got == 0) return {};
+    PLUMBLINE_TRY(consume(std::string_view(chunk.data(), static_cast<std::size_t>(got))));
+  }
+}
+
+/// 0 or errno.
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+/// Creates `path`, which must not exist, with these bytes on the disk. 0 or errno.
+int write_new_file(const fs::path& path, std::string_view bytes) {
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!file) return errno;
+  if (const int error = write_all(file.get(), bytes)) return error;
+  if (::fsync(file.get()) != 0) return errno;
+  return file.close();
+}
+
+fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    PLUMBLINE_CHECK(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "SHA-256 cannot start");
+  }
+  void add(std::string_view bytes) {
+    PLUMBLINE_CHECK(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "SHA-256 failed");
+  }
+  std::string hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int size = 0;
+    PLUMBLINE_CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1, "SHA-256 failed");
+    return to_hex({reinterpret_cast<const char*>(digest.data()), size});
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
+};
+
+}  // namespace
+
+Result<std::string> read_file(const fs::path& path, std::uint64_t max_bytes) {
+  std::error_code ec;
+  std::string bytes;
+  if (const auto size = fs::file_size(path, ec); !ec) bytes.reserve(std::min<std::uint64_t>(size, max_bytes));
+  // The size may be unknown (a pipe) or grow while we read: only what has been read counts.
+  PLUMBLINE_TRY(for_each_chunk(path, [&](std::string_view chunk) -> Status {
+    if (chunk.size() > max_bytes - bytes.size())
+      return data_error("the file is larger than " + std::to_string(max_bytes) + " bytes", path.string());
+    bytes += chunk;
+    return {};
+  }));
+  return bytes;
+}
+
+Status write_file_atomically(const fs::path& path, std::string_view bytes) {
+  fs::path temporary = folder_of(path) / ".";
+  temporary += path.filename();
+  temporary += ".";
+  temporary += to_hex(random_bytes(8));
+  temporary += ".tmp";
+  int error = write_new_file(temporary, bytes);
+  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(temporary.c_str());
+    return write_failed(path, error);
+  }
+  return fsync_path(folder_of(path));
+}
+
+Status fsync_path(const fs::path& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return read_failed(path, errno);
+  if (::fsync(file.get()) != 0) return write_failed(path, errno);
+  return {};
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  Sha256 sha;
+  sha.add(bytes);
+  return sha.hex();
+}
+
+std::string sha256_hex(std::span<const std::byte> bytes) {
+  return sha256_hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+Result<std::string> sha256_file(const fs::path& path) {
+  Sha256 sha;
+  PLUMBLINE_TRY(for_each_chunk(path, [&](std::string_view chunk) -> Status {
+    sha.add(chunk);
+    return {};
+  }));
+  return sha.hex();
+}
+
+std::string hmac_sha256(std::string_view key, std::string_view message) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  PLUMBLINE_CHECK(
+      HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+           reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest.data(), &size) != nullptr,
+      "HMAC-SHA256 failed");
+  return {reinterpret_cast<const char*>(digest.data()), size};
+}
+
+std::string random_bytes(std::size_t n) {
+  std::string bytes(n, '\0');
+  for (std::size_t at = 0; at < n;) {
+    const ssize_t got = ::getrandom(bytes.data() + at, n - at, 0);
+    if (got < 0 && errno == EINTR) continue;
+    PLUMBLINE_CHECK(got > 0, "the system gives no random bytes");
+    at += static_cast<std::size_t>(got);
+  }
+  return bytes;
+}
+
+std::string to_hex(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string hex;
+  hex.reserve(2 * bytes.size());
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
+}  // namespace plumbline
