@@ -1,5 +1,6 @@
-// YAML at the edge: text becomes an immutable tree of YamlNode, and typed reads turn nodes into values. Every error is a
-// usage error that names file:line (or the command-line option) and the full dotted key. No yaml-cpp type is seen here.
+// YAML at the edge: text becomes an immutable tree of YamlNode, and typed reads turn nodes into values. Every error is
+// a usage error that names file:line (or the command-line option) and the full dotted key. No yaml-cpp type is seen
+// here.
 //
 //   PLUMBLINE_ASSIGN(const YamlNode root, load_yaml("recipe.yaml"));
 //   PLUMBLINE_ASSIGN(YamlMap map, YamlMap::of(root));
@@ -88,6 +89,9 @@ class YamlNode {
 
  private:
   friend class YamlTreeBuilder;
+  void move_to(const std::string& path);
+  YamlNode& member_or_new(const std::string& key, const YamlNode& like);
+
   Kind kind_ = Kind::kNull;
   int line_ = 0;  ///< from 1; 0: the source has no lines
   bool quoted_ = false;
@@ -111,7 +115,7 @@ class YamlMap {
   /// The member, or nullptr when it is absent; known from now on.
   const YamlNode* find(const std::string& key);
   /// The member; a usage error when it is absent.
-  Result<const YamlNode*> require(const std::string& key, const std::string& hint = {});
+  Result<const YamlNode*> require_node(const std::string& key, const std::string& hint = {});
 
   /// Sets `out` when the key is there; T as in YamlNode::as.
   template <class T>
@@ -140,7 +144,7 @@ class YamlMap {
   /// As read(), and a usage error when the key is absent.
   template <class T>
   Status require(const std::string& key, T& out, const Bounds& bounds = {}) {
-    PLUMBLINE_TRY(require(key));
+    PLUMBLINE_TRY(require_node(key));
     return read(key, out, bounds);
   }
 
@@ -154,6 +158,8 @@ class YamlMap {
   std::set<std::string> known_;
 };
 
+/// `text` in quotes for a message, cut when it is long.
+std::string quoted_extract(const std::string& text);
 /// `choices` by name, "a, b or c".
 std::string join_choices(const std::vector<std::string>& choices);
 /// The choice that `word` was most likely meant to be; nothing when none is near.
