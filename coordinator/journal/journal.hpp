@@ -1,17 +1,28 @@
 // The run's journal: journal.jsonl, append-only, one JSON object a line:
 //   {"seq":7,"time":"2026-11-24T10:24:13.123456Z","event":"checkpoint_committed","data":{…},"crc":"…"}
-// `crc` is the XXH3-64 (16 hex digits) of the line without it. A line is on disk (fsync) before append() returns, so
-// whatever the coordinator has told anyone can be read back after a crash. A last line that a crash cut is dropped when
-// the journal is opened for writing; a broken line before the last is a data error, since something else wrote there.
+// `seq` counts lines from 1. `crc` is the XXH3-64 (seed 0, 16 lower-case hex digits) of the line's bytes with the
+// member
+// `,"crc":"…"` taken out and without the line feed; it always stands last. A line is on disk (fsync) before append()
+// returns, so whatever the coordinator has told anyone can be read back after a crash. A last line that is not whole
+// (cut, or with another checksum: a crash came before its fsync) is dropped when the journal is opened for writing; a
+// broken line before the last is a data error, since something else wrote there.
 //
-// Events: run_created, coordinator_started, generation_started, generation_ended, worker_lost, checkpoint_committed,
-// snapshot_aggregated, evaluated, stop_requested, run_stopped, run_finished, run_failed. docs/formats.md lists their
-// data. Steps are not events: metrics.jsonl has them.
+// Events and their data (docs/formats.md explains them; replay() passes over what it does not know):
+//   run_created {…}                          coordinator_started {…}               configuration_changed {key: value,
+//   …} generation_started {generation, world, launcher, group, fingerprint, resume_from, start_step, reason}
+//   generation_ended {…}                     worker_lost {…}
+//   checkpoint_committed {step, weights_sha256, generation}
+//   snapshot_aggregated {…}                  evaluated {…}                         stop_requested {…}
+//   run_stopped {step}                       run_finished {…}                      run_failed {…}
+// Steps are not events: metrics.jsonl has them.
+//
+// Errors: kData for a broken file, kUsage when another process writes, kRun when the system refuses a write.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/core/ids.hpp"
@@ -27,7 +38,8 @@ struct JournalEntry {
   Json data = Json::object();
 };
 
-/// One writer at a time: opening takes an exclusive lock (flock) on the journal that lasts as long as the object.
+/// One writer at a time: opening takes an exclusive lock (flock) on the journal that lasts as long as the object. Not
+/// for use from several threads at once.
 class Journal {
  public:
   /// Opens (making it when absent) for append; reads what is there. A usage error, naming the coordinator's pid where
@@ -36,18 +48,35 @@ class Journal {
   Journal(Journal&& other) noexcept;
   Journal& operator=(Journal&&) = delete;
   ~Journal();
+  /// Writes the line and fsyncs it. On an error (full disk, …) the file is as it was before.
   Status append(const std::string& event, Json data);
   [[nodiscard]] const std::vector<JournalEntry>& entries() const { return entries_; }
 
  private:
   Journal(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+  Status load();
+  Error undo(int errno_of_write);
   std::filesystem::path path_;
   int fd_ = -1;
+  std::int64_t bytes_ = 0;  ///< of whole lines: where the next one goes
   std::vector<JournalEntry> entries_;
 };
 
-/// Reads without the lock, also while a coordinator writes: a cut last line is passed over. Bounded line length.
+/// Reads without the lock, also while a coordinator writes: a last line that is not whole is passed over.
 Result<std::vector<JournalEntry>> read_journal(const std::filesystem::path& file);
+
+/// No line may be longer (append() refuses, a reader calls it broken), and no journal larger.
+constexpr std::size_t kMaxJournalLineBytes = 1 << 20;
+constexpr std::size_t kMaxJournalBytes = 256 << 20;
+
+/// The two directions of the format, without files.
+struct JournalText {
+  std::vector<JournalEntry> entries;
+  std::size_t whole_bytes = 0;  ///< length of the text without a last line that is not whole
+};
+Result<JournalText> parse_journal(std::string_view text, const std::string& where);
+/// With its line feed. Bytes that are no UTF-8 become U+FFFD.
+std::string journal_line(const JournalEntry& entry);
 
 struct CommittedCheckpoint {
   Step step;

@@ -1,0 +1,110 @@
+// The journal as a file: one lock, whole lines, each on disk before anyone hears of it.
+#include "coordinator/journal/journal.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/core/clock.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+
+Error system_error_at(const fs::path& path, const char* what) {
+  return run_error(fmt::format("{}: {}", what, std::strerror(errno)), path.string());
+}
+
+Error held_by_another(const RunLayout& layout) {
+  std::string who = "another process";
+  if (const auto address = read_address(layout); address.has_value() && address->pid > 0)
+    who = fmt::format("process {}{}", address->pid, address->hostname.empty() ? "" : " on " + address->hostname);
+  return usage_error("a coordinator serves this run already: " + who, layout.root().string(),
+                     fmt::format("Watch it with `plumbline status {0}`, or stop it with `plumbline stop {0}`.",
+                                 layout.root().string()));
+}
+
+/// All bytes or an errno.
+int write_whole(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    if (n == 0) return ENOSPC;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<Journal> Journal::open(const RunLayout& layout) {
+  const fs::path path = layout.journal();
+  const int fd = ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return system_error_at(path, "the journal cannot be opened");
+  Journal journal(path, fd);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return held_by_another(layout);
+    return system_error_at(path, "the journal cannot be locked");
+  }
+  PLUMBLINE_TRY(journal.load());
+  PLUMBLINE_TRY(fsync_path(path.parent_path()));
+  return journal;
+}
+
+Journal::Journal(Journal&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      bytes_(other.bytes_),
+      entries_(std::move(other.entries_)) {}
+
+Journal::~Journal() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Status Journal::load() {
+  PLUMBLINE_ASSIGN(const std::string text, read_file(path_, kMaxJournalBytes));
+  PLUMBLINE_ASSIGN(JournalText journal, parse_journal(text, path_.string()));
+  bytes_ = static_cast<std::int64_t>(journal.whole_bytes);
+  entries_ = std::move(journal.entries);
+  if (journal.whole_bytes == text.size()) return {};
+  if (::ftruncate(fd_, bytes_) != 0 || ::fsync(fd_) != 0)
+    return system_error_at(path_, "the journal's cut last line cannot be dropped");
+  return {};
+}
+
+Status Journal::append(const std::string& event, Json data) {
+  JournalEntry entry{static_cast<std::int64_t>(entries_.size()) + 1, utc_now(), event, std::move(data)};
+  const std::string line = journal_line(entry);
+  if (line.size() > kMaxJournalLineBytes ||
+      bytes_ + static_cast<std::int64_t>(line.size()) > static_cast<std::int64_t>(kMaxJournalBytes))
+    return run_error(fmt::format("the event {} does not fit into the journal", event), path_.string());
+  if (const int failed = write_whole(fd_, line); failed != 0) return undo(failed);
+  if (::fsync(fd_) != 0) return undo(errno);
+  bytes_ += static_cast<std::int64_t>(line.size());
+  entries_.push_back(std::move(entry));
+  return {};
+}
+
+/// Takes back what a failed write may have left. Where even that fails, opening the journal drops the line.
+Error Journal::undo(int errno_of_write) {
+  static_cast<void>(::ftruncate(fd_, bytes_) == 0 && ::fsync(fd_) == 0);
+  const bool full = errno_of_write == ENOSPC || errno_of_write == EDQUOT;
+  return run_error(
+      full ? "the disk is full" : fmt::format("the journal cannot be written: {}", std::strerror(errno_of_write)),
+      path_.string(), full ? fmt::format("Make room, then `plumbline resume {}`.", path_.parent_path().string()) : "");
+}
+
+Result<std::vector<JournalEntry>> read_journal(const fs::path& file) {
+  PLUMBLINE_ASSIGN(const std::string text, read_file(file, kMaxJournalBytes));
+  PLUMBLINE_ASSIGN(JournalText journal, parse_journal(text, file.string()));
+  return std::move(journal.entries);
+}
+
+}  // namespace plumbline

@@ -1,0 +1,55 @@
+#include <gtest/gtest.h>
+
+#include "coordinator/journal/journal.hpp"
+
+namespace plumbline {
+namespace {
+
+JournalEntry event(const std::string& name, Json data = Json::object()) { return {0, "", name, std::move(data)}; }
+
+const JournalEntry kStart = event("coordinator_started");
+const JournalEntry kFirst = event("generation_started", {{"generation", 1}, {"fingerprint", "avx2 1 thread"}});
+
+TEST(Replay, ANewRunHasNothing) {
+  const RunRecord run = replay({event("run_created")});
+  EXPECT_EQ(run.generation, Generation(0));
+  EXPECT_FALSE(run.checkpoint.has_value());
+  EXPECT_EQ(run.fingerprint, "");
+  EXPECT_EQ(run.outcome, "");
+}
+
+TEST(Replay, KeepsTheNewestCheckpointAndGeneration) {
+  const RunRecord run = replay({kStart, kFirst, event("checkpoint_committed", {{"step", 4}, {"weights_sha256", "aa"}}),
+                                event("checkpoint_committed", {{"step", 8}, {"weights_sha256", "bb"}}),
+                                event("generation_ended"), event("generation_started", {{"generation", 2}})});
+  EXPECT_EQ(run.generation, Generation(2));
+  ASSERT_TRUE(run.checkpoint.has_value());
+  EXPECT_EQ(run.checkpoint->step, Step(8));
+  EXPECT_EQ(run.checkpoint->weights_sha256, "bb");
+}
+
+TEST(Replay, TheFirstFingerprintBindsTheRun) {
+  const RunRecord run =
+      replay({kStart, kFirst, event("generation_started", {{"generation", 2}, {"fingerprint", "avx512"}})});
+  EXPECT_EQ(run.fingerprint, "avx2 1 thread");
+}
+
+TEST(Replay, TheOutcomeIsOfTheNewestStart) {
+  EXPECT_EQ(replay({kStart, event("run_stopped", {{"step", 4}})}).outcome, "stopped");
+  EXPECT_EQ(replay({kStart, event("run_finished")}).outcome, "finished");
+  EXPECT_EQ(replay({kStart, event("run_failed")}).outcome, "failed");
+  EXPECT_EQ(replay({kStart, event("run_failed"), kStart}).outcome, "");
+  EXPECT_EQ(replay({kStart, event("run_stopped"), kStart, event("run_finished")}).outcome, "finished");
+}
+
+TEST(Replay, PassesOverWhatItDoesNotKnow) {
+  const RunRecord run =
+      replay({event("from_the_future", {{"step", 1}}), event("generation_started", {{"generation", "two"}}),
+              event("checkpoint_committed", {{"step", "nine"}, {"weights_sha256", 9}})});
+  EXPECT_EQ(run.generation, Generation(0));
+  ASSERT_TRUE(run.checkpoint.has_value());
+  EXPECT_EQ(run.checkpoint->step, Step(0));
+}
+
+}  // namespace
+}  // namespace plumbline
