@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/core/check.hpp"
+#include "common/core/file_descriptor.hpp"
 
 namespace plumbline {
 
@@ -40,23 +41,6 @@ Error write_failed(const fs::path& path, int error) {
     return environment_error(message, path.string(), "Choose a folder that you may write to.");
   return run_error(message, path.string());
 }
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
-  /// Some file systems report a failed write only here. 0 or errno.
-  int close() { return ::close(std::exchange(fd_, -1)) == 0 ? 0 : errno; }
-
- private:
-  int fd_;
-};
 
 /// Calls `consume(chunk)` for the file's bytes in order; it returns a Status.
 template <class Consume>
@@ -84,13 +68,33 @@ int write_all(int fd, std::string_view bytes) {
   return 0;
 }
 
-/// Creates `path`, which must not exist, with these bytes on the disk. 0 or errno.
-int write_new_file(const fs::path& path, std::string_view bytes) {
-  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+/// Creates `path`, which must not exist, with these bytes on the disk; on an error it is gone again. 0 or errno.
+int write_new_file(const fs::path& path, std::string_view bytes, mode_t mode) {
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!file) return errno;
-  if (const int error = write_all(file.get(), bytes)) return error;
-  if (::fsync(file.get()) != 0) return errno;
-  return file.close();
+  int error = write_all(file.get(), bytes);
+  if (error == 0 && ::fsync(file.get()) != 0) error = errno;
+  if (error == 0) error = file.close();
+  if (error != 0) ::unlink(path.c_str());
+  return error;
+}
+
+/// Moves `end` back to just after the last newline before it. 0 or errno.
+int end_of_whole_lines(int fd, off_t& end) {
+  std::array<char, 4096> block{};
+  while (end > 0) {
+    const off_t start = std::max<off_t>(0, end - static_cast<off_t>(block.size()));
+    const ssize_t got = ::pread(fd, block.data(), static_cast<std::size_t>(end - start), start);
+    if (got < 0 && errno == EINTR) continue;
+    if (got != end - start) return got < 0 ? errno : EIO;
+    const auto newline = std::string_view(block.data(), static_cast<std::size_t>(got)).rfind('\n');
+    if (newline != std::string_view::npos) {
+      end = start + static_cast<off_t>(newline) + 1;
+      return 0;
+    }
+    end = start;
+  }
+  return 0;
 }
 
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
@@ -136,13 +140,38 @@ Status write_file_atomically(const fs::path& path, std::string_view bytes) {
   temporary += ".";
   temporary += to_hex(random_bytes(8));
   temporary += ".tmp";
-  int error = write_new_file(temporary, bytes);
-  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
+  if (const int error = write_new_file(temporary, bytes, 0666)) return write_failed(path, error);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
     ::unlink(temporary.c_str());
     return write_failed(path, error);
   }
   return fsync_path(folder_of(path));
+}
+
+Status write_private_file(const fs::path& path, std::string_view bytes) {
+  const int error = write_new_file(path, bytes, 0600);
+  if (error == EEXIST) return usage_error("the file exists already", path.string());
+  if (error != 0) return write_failed(path, error);
+  return fsync_path(folder_of(path));
+}
+
+Status append_line(const fs::path& path, std::string_view line) {
+  const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!file) return write_failed(path, errno);
+  struct stat before {};
+  if (::fstat(file.get(), &before) != 0) return write_failed(path, errno);
+  off_t end = before.st_size;
+  if (const int error = end_of_whole_lines(file.get(), end)) return write_failed(path, error);
+  if (end != before.st_size && ::ftruncate(file.get(), end) != 0) return write_failed(path, errno);
+  std::string bytes(line);
+  bytes += '\n';
+  if (const int error = write_all(file.get(), bytes)) {
+    // Half a line is worse than none. If even this fails, the next append or the reader passes the rest over.
+    static_cast<void>(::ftruncate(file.get(), end) == 0);
+    return write_failed(path, error);
+  }
+  return {};
 }
 
 Status fsync_path(const fs::path& path) {
@@ -202,6 +231,26 @@ std::string to_hex(std::string_view bytes) {
     hex += kDigits[byte & 15];
   }
   return hex;
+}
+
+bool is_hex(std::string_view text, std::size_t min_digits, std::size_t max_digits) {
+  return text.size() >= min_digits && text.size() <= max_digits &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool is_file_name(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
+}
+
+bool is_inner_path(std::string_view path) {
+  if (path.size() > 4096) return false;
+  for (std::size_t start = 0;;) {
+    const std::size_t end = path.find('/', start);
+    if (!is_file_name(path.substr(start, end == std::string_view::npos ? end : end - start))) return false;
+    if (end == std::string_view::npos) return true;
+    start = end + 1;
+  }
 }
 
 }  // namespace plumbline

@@ -16,6 +16,9 @@
 
 namespace plumbline {
 /// All lines that are whole; a last line cut by a crash is ignored. After a restart a step can stand twice: the later
-/// line counts, and lines with a step beyond a later restart point are dropped.
+/// line counts, and lines with a step beyond a later restart point are dropped. What is left is in the order of steps.
 Result<std::vector<Json>> read_metrics(const std::filesystem::path& file);
+
+/// Adds one line; whatever a crash left of a cut one is removed first. One writer at a time (the coordinator).
+Status append_metrics(const std::filesystem::path& file, const Json& line);
 }  // namespace plumbline

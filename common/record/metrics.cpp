@@ -1,0 +1,47 @@
+#include "common/record/metrics.hpp"
+
+#include "common/core/files.hpp"
+#include "common/record/json_lines.hpp"
+
+namespace plumbline {
+
+namespace {
+
+struct Measured {
+  bool is_train = false;
+  std::int64_t step = 0;
+  Json line;
+};
+
+/// Whether `later` voids `earlier`, which stands before it in the file. Steps only go back when a run was taken up
+/// again from a checkpoint. A training step is taken once on the way, so its own and all later steps are void. A
+/// held-out measurement at step s may be the first after a restart from s, whose training step still counts.
+bool voids(const Measured& later, const Measured& earlier) {
+  if (!later.is_train && earlier.is_train) return earlier.step > later.step;
+  return earlier.step >= later.step;
+}
+
+}  // namespace
+
+Result<std::vector<Json>> read_metrics(const std::filesystem::path& file) {
+  std::vector<Measured> kept;
+  PLUMBLINE_TRY(for_each_json_line(file, LastLine::kMayBeCut, [&](Json line, const std::string& where) -> Status {
+    Measured measured;
+    PLUMBLINE_ASSIGN(const auto kind, json_get<std::string>(line, "kind", where));
+    PLUMBLINE_ASSIGN(measured.step, json_get<std::int64_t>(line, "step", where));
+    measured.is_train = kind == "train";
+    measured.line = std::move(line);
+    // What is kept is in the order of steps, so all that is void stands at its end.
+    while (!kept.empty() && voids(measured, kept.back())) kept.pop_back();
+    kept.push_back(std::move(measured));
+    return {};
+  }));
+  std::vector<Json> lines;
+  lines.reserve(kept.size());
+  for (Measured& measured : kept) lines.push_back(std::move(measured.line));
+  return lines;
+}
+
+Status append_metrics(const std::filesystem::path& file, const Json& line) { return append_line(file, to_line(line)); }
+
+}  // namespace plumbline
