@@ -1,0 +1,28 @@
+// The coordinator's decisions: decide(facts, state, event, now) → the new state and what to do, each with its reason.
+// Pure: no clock, socket or file; so thousands of schedules of faults run in a second (tests/coordinator/membership).
+//
+// What holds, whatever the order of events:
+//   - one group at a time; a message counts only from a connection of the present group, in the present generation;
+//   - all ranks are welcomed together, when the whole group is there and computes with the run's numeric fingerprint;
+//   - a checkpoint is stored only when every part was reported in one generation, and committed in the journal before
+//     any worker hears of it; a group starts from the newest committed checkpoint, never while one is being stored;
+//   - a group is not started more than max_restarts times in a row without a new checkpoint;
+//   - every run ends: EndRun is the last action, once nothing of the group is left, and comes once (twice only when the
+//     journal refuses to record the first).
+#pragma once
+#include <vector>
+
+#include "coordinator/membership/run_state.hpp"
+
+namespace plumbline {
+
+struct Decision {
+  RunState state;
+  std::vector<Action> actions;
+};
+Decision decide(const RunFacts& facts, RunState state, const Event& event, SteadyTime now);
+
+/// The word that `plumbline status` shows for what the run is doing.
+std::string describe_phase(const RunState& state);
+
+}  // namespace plumbline

@@ -1,0 +1,121 @@
+// From launching a group to welcoming it.
+#include "coordinator/membership/transition.hpp"
+
+namespace plumbline {
+
+void Transition::on(const event::Begin&) {
+  if (state_.begun) return;
+  state_.begun = true;
+  start_group("the run begins");
+}
+
+void Transition::start_group(const std::string& reason) {
+  if (state_.stop_requested) return end_stopped();
+  ++state_.generation;
+  act(action::StartGroup{state_.generation, facts_.workers},
+      reason + ": generation " + std::to_string(state_.generation.value()) + " with " + std::to_string(facts_.workers) +
+          (facts_.workers == 1 ? " worker" : " workers") + " from step " + std::to_string(committed_step()),
+      Tone::kInfo);
+}
+
+void Transition::on(const event::GroupStarted& started) {
+  state_.group = started.group;
+  enter(GroupPhase::kGathering);
+  if (!state_.stop_requested) return;
+  state_.cause = EndCause{EndCause::Kind::kStopped, {}};
+  end_group("the run is to stop");
+}
+
+void Transition::on(const event::GroupNotStarted& failed) { end_failed(failed.error); }
+
+/// Why a worker cannot be one of the group that is being gathered.
+std::optional<Error> Transition::why_refused(const Hello& hello) const {
+  if (state_.phase != GroupPhase::kGathering)
+    return usage_error("the run takes no workers now: it " +
+                       std::string(state_.phase == GroupPhase::kTraining ? "has its group" : "is between two groups"));
+  if (!state_.group.empty() && hello.group != state_.group)
+    return usage_error("the run waits for another group of workers than this one");
+  if (hello.group.empty()) return usage_error("the worker does not say which group it is of");
+  if (hello.world < 1 || hello.world > facts_.lanes)
+    return usage_error("a group of " + std::to_string(hello.world) + " workers cannot share the run's " +
+                           std::to_string(facts_.lanes) + " lanes",
+                       "train.lanes", "Start at most as many workers as the run has lanes.");
+  if (facts_.supervised && hello.world != facts_.workers)
+    return usage_error("the group has " + std::to_string(hello.world) + " workers, " + std::to_string(facts_.workers) +
+                       " were started");
+  if (state_.world != 0 && hello.world != state_.world)
+    return usage_error("the group's workers do not agree how many they are");
+  if (hello.rank < 0 || hello.rank >= hello.world)
+    return usage_error("rank " + std::to_string(hello.rank) + " is not one of " + std::to_string(hello.world));
+  if (state_.members.contains(hello.rank))
+    return usage_error("rank " + std::to_string(hello.rank) + " has joined already");
+  return std::nullopt;
+}
+
+void Transition::on(const event::WorkerCame& came) {
+  const Hello& hello = came.hello;
+  if (const auto error = why_refused(hello)) {
+    act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
+        "refused the worker with pid " + std::to_string(hello.pid) + ": " + error->message, Tone::kWarning);
+    return;
+  }
+  if (state_.world == 0) {
+    state_.group = hello.group;
+    state_.world = hello.world;
+    if (!facts_.supervised) state_.phase_since = now_;  // From now on the others are waited for.
+  }
+  Member& member = state_.members[hello.rank];
+  member.connection = came.connection;
+  member.host = hello.host;
+  member.pid = hello.pid;
+  member.fingerprint = hello.fingerprint;
+  member.last_heard = now_;
+  note(rank_name(hello.rank) + " has come, " + std::to_string(state_.members.size()) + " of " +
+       std::to_string(state_.world) + (hello.world == facts_.workers ? "" : " (the configuration says " + std::to_string(facts_.workers) + ")"));
+  if (auto conflict = fingerprint_conflict()) return fail(std::move(*conflict));
+  if (static_cast<int>(state_.members.size()) == state_.world) welcome_all();
+}
+
+/// Bits are promised for one way of computing: all ranks' and every generation's.
+std::optional<Error> Transition::fingerprint_conflict() const {
+  const std::string& expected = state_.fingerprint.empty() ? state_.members.begin()->second.fingerprint : state_.fingerprint;
+  for (const auto& [rank, member] : state_.members) {
+    if (member.fingerprint == expected) continue;
+    return usage_error(rank_name(rank) + " computes differently from " +
+                           (state_.fingerprint.empty() ? "another worker" : "how the run began") +
+                           ", so the weights would differ: \"" + member.fingerprint + "\" instead of \"" + expected + "\"",
+                       "numeric fingerprint",
+                       "Resume it where it began (same processor features or GPU, threads and library versions), or begin "
+                       "a new run with model.init set to its newest checkpoint.");
+  }
+  return std::nullopt;
+}
+
+void Transition::welcome_all() {
+  state_.fingerprint = state_.members.begin()->second.fingerprint;
+  state_.welcomed = true;
+  enter(GroupPhase::kTraining);
+  Json hosts = Json::array();
+  for (const auto& [rank, member] : state_.members) hosts.push_back(member.host);
+  journal("generation_started",
+          {{"generation", state_.generation.value()},
+           {"world", state_.world},
+           {"launcher", facts_.launcher},
+           {"group", state_.group},
+           {"hosts", std::move(hosts)},
+           {"fingerprint", state_.fingerprint},
+           {"resume_from", state_.checkpoint ? Json(state_.checkpoint->step.value()) : Json()},
+           {"start_step", committed_step()},
+           {"reason", state_.restarts > 0 ? "restarted after a loss" : state_.checkpoint ? "resumed" : "started"}});
+  const std::optional<Step> resume = state_.checkpoint ? std::optional(state_.checkpoint->step) : std::nullopt;
+  for (auto& [rank, member] : state_.members) {
+    member.step = committed_step();
+    member.phase = "starting";
+    act(action::Welcome{member.connection, state_.generation, resume, Step(committed_step())}, "welcome " + rank_name(rank));
+  }
+  note("all " + std::to_string(state_.world) + " workers have joined, at step " + std::to_string(committed_step()));
+  state_.leases = LeaseWindow(facts_.lease, committed_step());
+  grant_all(state_.leases.open(), "first lease");
+}
+
+}  // namespace plumbline

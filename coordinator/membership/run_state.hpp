@@ -1,0 +1,94 @@
+// The state of a run as the coordinator knows it: one group of workers at a time, in numbered generations.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "common/core/clock.hpp"
+#include "coordinator/journal/journal.hpp"
+#include "coordinator/membership/action.hpp"
+#include "coordinator/membership/event.hpp"
+#include "coordinator/schedule/checkpoint_parts.hpp"
+#include "coordinator/schedule/lease_window.hpp"
+
+namespace plumbline {
+
+/// What does not change while a coordinator serves.
+struct RunFacts {
+  int workers = 1;         ///< asked for
+  int lanes = 12;
+  LeasePolicy lease;       ///< lease.steps is the run's length
+  int max_restarts = 3;    ///< of died groups in a row without a new checkpoint
+  bool supervised = true;  ///< false: a person starts the group, and it is not started again
+  std::string launcher;    ///< its name
+  std::string resume_command, start_command, log_place;  ///< for messages
+  std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
+  std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
+  std::chrono::milliseconds failure_grace{5'000};        ///< for a group to end by itself after a worker reported an error
+  std::chrono::milliseconds finish_grace{30'000};        ///< … after all its workers have finished
+  std::chrono::milliseconds terminate_grace{5'000};      ///< … after it was asked to
+  std::chrono::milliseconds drain_grace{2'000};          ///< for the last messages of a group that has ended
+};
+
+enum class GroupPhase {
+  kNone,       ///< no group: before the first, and between two
+  kGathering,  ///< launched (or waited for); not all workers have joined
+  kTraining,   ///< all are welcomed
+  kEnding,     ///< told to end, or has ended; its last messages are read
+  kOver,       ///< the run's outcome is decided
+};
+
+struct Member {
+  ConnectionId connection;
+  std::string host, fingerprint;
+  std::int64_t pid = 0;
+  SteadyTime last_heard;
+  std::string phase = "joining";
+  std::int64_t step = 0;
+  bool connected = true, finished = false, failed = false;
+};
+
+/// Why a group ends: the first reason that was found.
+struct EndCause {
+  enum class Kind {
+    kLost,     ///< a worker vanished; the group is started again
+    kFailed,   ///< trying again would fail again: the run fails
+    kStopped,  ///< asked for
+  };
+  Kind kind = Kind::kLost;
+  Error error;  ///< kFailed: the run's; otherwise what happened
+};
+
+struct RunState {
+  Generation generation;                          ///< of the group that is, or of the last one
+  std::optional<CommittedCheckpoint> checkpoint;  ///< newest committed: where a group resumes
+  std::string fingerprint;                        ///< of the run's first group; empty until it has joined
+  GroupPhase phase = GroupPhase::kNone;
+  bool begun = false;  ///< Begin came
+
+  // The group.
+  std::string group;
+  int world = 0;                  ///< 0 until the first worker came
+  std::map<int, Member> members;  ///< by rank
+  SteadyTime phase_since;
+  std::optional<EndCause> cause;
+  std::optional<Error> failure;  ///< the first error that a worker reported
+  SteadyTime failure_at, finished_at, end_asked_at, exited_at;
+  bool all_finished = false, end_asked = false, killed = false;
+  bool welcomed = false;                     ///< generation_started is in the journal
+  std::optional<event::GroupExited> exited;  ///< supervised groups only
+  LeaseWindow leases;
+  std::map<std::int64_t, CheckpointParts> parts;
+  std::map<std::int64_t, std::set<int>> snapshot_ranks;
+
+  // Across groups.
+  std::set<std::int64_t> storing;      ///< steps whose checkpoint is being verified
+  std::set<std::int64_t> aggregating;  ///< steps whose snapshot is being merged
+  int restarts = 0, restarts_in_row = 0;
+  bool stop_requested = false;
+};
+
+}  // namespace plumbline

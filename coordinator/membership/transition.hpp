@@ -1,0 +1,98 @@
+// One call of decide() in the making: reads the event, changes the state, collects actions. Private to this room; what
+// each event does stands in joining.cpp, progress.cpp and ending.cpp.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/membership/decide.hpp"
+
+namespace plumbline {
+
+class Transition {
+ public:
+  Transition(const RunFacts& facts, RunState state, SteadyTime now)
+      : facts_(facts), state_(std::move(state)), now_(now) {}
+  Decision result() && { return {std::move(state_), std::move(actions_)}; }
+
+  void on(const event::Begin&);
+  void on(const event::GroupStarted&);
+  void on(const event::GroupNotStarted&);
+  void on(const event::GroupExited&);
+  void on(const event::WorkerCame&);
+  void on(const event::WorkerSaid&);
+  void on(const event::ConnectionLost&);
+  void on(const event::CheckpointStored&);
+  void on(const event::CheckpointNotStored&);
+  void on(const event::SnapshotAggregated&);
+  void on(const event::RecordFailed&);
+  void on(const event::StopRequested&);
+  void on(const event::Tick&);
+  /// Closes the books on a group of which nothing is left; after every event.
+  void conclude_when_gone();
+
+ private:
+  struct Speaker { int rank; Member* member; ConnectionId connection; };
+
+  // joining.cpp
+  void start_group(const std::string& reason);
+  void welcome_all();
+  [[nodiscard]] std::optional<Error> why_refused(const Hello& hello) const;
+  [[nodiscard]] std::optional<Error> fingerprint_conflict() const;
+
+  // progress.cpp
+  void heard(const Speaker&, const Heartbeat&);
+  void heard(const Speaker&, const StepDone&);
+  void heard(const Speaker&, const PartWritten&);
+  void heard(const Speaker&, const Artifact&);
+  void heard(const Speaker&, const NcclId&);
+  void heard(const Speaker&, const Failed&);
+  void heard(const Speaker&, const Finished&);
+  template <class Other>
+  void heard(const Speaker&, const Other&);
+  /// A worker said what none of ours says: its connection is ended, and with it the group.
+  void violation(const Speaker&, const std::string& what);
+  void send_all(const Message& message, const std::string& reason);
+  void grant_all(const Grant& grant, const std::string& reason);
+
+  // ending.cpp
+  void stop_training();
+  void end_group(const std::string& reason, bool by_force = false);
+  void lose(int rank, const std::string& reason);
+  void fail(Error error);
+  void conclude();
+  void end_failed(Error error);
+  void end_stopped();
+  void restart_or_fail();
+  [[nodiscard]] bool lost_after_a_failure() const;
+  [[nodiscard]] Error too_many_deaths(const Error& last) const;
+  [[nodiscard]] Error death_by_hand(const Error& last) const;
+  void forget_group();
+
+  [[nodiscard]] bool has_group() const {
+    return state_.phase == GroupPhase::kGathering || state_.phase == GroupPhase::kTraining;
+  }
+  [[nodiscard]] int connected() const;
+  /// Of the newest committed checkpoint: where a group takes up training. 0: at the start model.
+  [[nodiscard]] std::int64_t committed_step() const { return state_.checkpoint ? state_.checkpoint->step.value() : 0; }
+  [[nodiscard]] std::string rank_name(int rank) const;
+  void enter(GroupPhase phase) {
+    state_.phase = phase;
+    state_.phase_since = now_;
+  }
+  template <class What>
+  void act(What what, std::string reason, Tone tone = Tone::kQuiet) {
+    actions_.push_back({std::move(what), std::move(reason), tone});
+  }
+  void note(std::string reason, Tone tone = Tone::kInfo) { act(action::Note{}, std::move(reason), tone); }
+  void journal(std::string event, Json data, bool required = true) {
+    act(action::AppendJournal{std::move(event), std::move(data), required}, "journal");
+  }
+
+  const RunFacts& facts_;
+  RunState state_;
+  SteadyTime now_;
+  std::vector<Action> actions_;
+};
+
+}  // namespace plumbline
