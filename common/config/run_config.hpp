@@ -1,7 +1,7 @@
 // The configuration of a run: plain structs whose defaults are the documented defaults. YAML becomes a RunConfig once,
 // at the edge (load_run_config); nothing else in Plumbline sees YAML. Each field's key, meaning and bounds stand once,
-// in run_config.cpp's describe() functions, from which parsing, `--set`, `plumbline train --help-config` and
-// docs/configuration.md are all made.
+// in run_config_keys.hpp's describe() functions, from which parsing, `--set`, the resolved config.yaml
+// and docs/configuration.md are all made.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -32,6 +32,7 @@ struct ModelConfig {
   double layer_norm_epsilon = 1e-6;
   std::string feed_forward_proj = "gated-gelu";  ///< gated-gelu (v1.1) or relu (v1.0)
   bool tie_word_embeddings = false;
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
 enum class Objective { kSft, kUnlikelihood, kDpo };
@@ -44,6 +45,7 @@ struct NormTraining {
   double label_smoothing = 0.0;   ///< dpo
   double sft_weight = 1.0;        ///< dpo, unlikelihood: weight of the added sft term on the desired output
   double unlikelihood_alpha = 1.0;
+  friend bool operator==(const NormTraining&, const NormTraining&) = default;
 };
 
 struct TrainConfig {
@@ -51,8 +53,9 @@ struct TrainConfig {
   int global_batch = 96;            ///< examples an optimizer step
   int lanes = 12;                   ///< fixed slices of the global batch; the most workers a run can use
   std::int64_t micro_batch_tokens = 4096;  ///< padded source + output tokens of one micro-batch
-  int max_source_tokens = 512;      ///< longer sources are cut from the left end… see docs; EOS included
+  int max_source_tokens = 512;      ///< longer sources are cut; EOS included
   int max_output_tokens = 512;      ///< longer outputs are cut; EOS included
+  friend bool operator==(const TrainConfig&, const TrainConfig&) = default;
 };
 
 struct OptimizerConfig {
@@ -65,6 +68,7 @@ struct OptimizerConfig {
   std::string schedule = "cosine";  ///< cosine, linear, inverse_sqrt, constant
   std::int64_t warmup_steps = 0;
   double final_fraction = 0.0;      ///< cosine and linear end at this fraction of learning_rate
+  friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 
 struct EvaluateConfig {
@@ -73,17 +77,20 @@ struct EvaluateConfig {
   int generations = 128;            ///< held-out examples a norm to generate for (start and end)
   int max_new_tokens = 256;
   int batch_rows = 32;              ///< rows that are evaluated and generated together, whatever the number of workers
+  friend bool operator==(const EvaluateConfig&, const EvaluateConfig&) = default;
 };
 
 struct CheckpointConfig {
   std::int64_t every = 100;         ///< steps; one is always written at the end and at a stop
   int keep = 2;                     ///< newest checkpoints kept; older ones are removed after a newer one is committed
+  friend bool operator==(const CheckpointConfig&, const CheckpointConfig&) = default;
 };
 
 struct SnapshotConfig {
   std::int64_t every = 0;           ///< steps; 0: at the end only
   int examples = 256;               ///< size of the fixed probe set, taken from the held-out split
   std::vector<int> sizes = {32, 8, 2, 1};  ///< compressed sizes that the report shows
+  friend bool operator==(const SnapshotConfig&, const SnapshotConfig&) = default;
 };
 
 struct WorkersConfig {
@@ -92,6 +99,7 @@ struct WorkersConfig {
   int threads = 1;                  ///< compute threads a worker; part of the numeric fingerprint
   std::string device = "auto";      ///< auto, cpu, cuda
   int max_restarts = 3;             ///< restarts of a died group in a row without a new checkpoint before the run fails
+  friend bool operator==(const WorkersConfig&, const WorkersConfig&) = default;
 };
 
 struct ControlConfig {
@@ -99,6 +107,7 @@ struct ControlConfig {
   int port = 0;                     ///< 0: any free port
   int heartbeat_ms = 250;
   int worker_timeout_ms = 60000;    ///< a worker silent for longer is taken for dead and its group is restarted
+  friend bool operator==(const ControlConfig&, const ControlConfig&) = default;
 };
 
 struct RunConfig {
@@ -114,6 +123,7 @@ struct RunConfig {
   SnapshotConfig snapshot;
   WorkersConfig workers;
   ControlConfig control;
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
 
 /// "key.path=value" as given by --set; the value is YAML.
@@ -123,9 +133,11 @@ struct Override { std::string key, value; };
 Result<RunConfig> load_run_config(const std::filesystem::path& file, const std::vector<Override>& overrides);
 /// From text, `where` standing for the file name in errors.
 Result<RunConfig> parse_run_config(const std::string& yaml, const std::string& where, const std::vector<Override>& overrides);
+/// What no single key can say (a worker needs a lane, …). load and parse have checked this; call it after a change.
+Status check_run_config(const RunConfig& config, const std::string& where);
 /// The resolved configuration as YAML that load_run_config reads back to an equal struct.
 std::string to_yaml(const RunConfig& config);
-/// As JSON with the same keys, for the report.
+/// As JSON with the same keys, for the report. Like to_yaml it leaves out an architecture that a checkpoint gives.
 Json to_json(const RunConfig& config);
 /// docs/configuration.md, whole (a test compares).
 std::string configuration_reference();

@@ -115,7 +115,7 @@ class YamlTreeBuilder : public YAML::EventHandler {
       const Open& parent = open_.back();
       node.path_ = parent.node.path_;
       if (parent.node.is_list()) {
-        node.path_ += "[" + std::to_string(parent.node.items_.size()) + "]";
+        node.path_.append(1, '[').append(std::to_string(parent.node.items_.size())).append(1, ']');
       } else {
         // A value that stands under its key is still spoken of by the key's line.
         if (has_lines_) node.line_ = parent.key_line;

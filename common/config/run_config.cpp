@@ -1,0 +1,177 @@
+// YAML -> RunConfig: read, override, check.
+#include "common/config/run_config.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <set>
+
+#include "common/config/run_config_keys.hpp"
+#include "common/config/yaml_reader.hpp"
+
+namespace plumbline {
+
+namespace {
+
+/// Fills structs from a map; stops at the first error.
+class Reader {
+ public:
+  template <class Struct>
+  static Status read(const YamlNode& node, Struct& out) {
+    PLUMBLINE_ASSIGN(YamlMap map, YamlMap::of(node));
+    Reader reader(std::move(map));
+    describe(reader, out);
+    PLUMBLINE_TRY(reader.status_);
+    return reader.map_.finish();
+  }
+
+  template <class T, class Rule>
+  void key(const char* name, T& value, const Rule& rule, const char*) {
+    if (status_) status_ = read_value(name, value, rule);
+  }
+  template <class Struct>
+  void section(const char* name, Struct& value, const char*) {
+    const YamlNode* node = map_.find(name);
+    if (status_ && node != nullptr && !node->is_null()) status_ = read(*node, value);
+  }
+  template <class Struct>
+  void sections(const char* name, std::map<std::string, Struct>& values, const char*) {
+    const YamlNode* node = map_.find(name);
+    if (!status_ || node == nullptr || node->is_null()) return;
+    if (!node->is_map()) status_ = node->wrong_type("a map");
+    for (const auto& [member, child] : node->members()) {
+      Struct& value = values[member];
+      if (status_ && !child.is_null()) status_ = read(child, value);
+    }
+  }
+
+ private:
+  explicit Reader(YamlMap map) : map_(std::move(map)) {}
+
+  template <class T>
+  Status read_value(const char* name, T& value, const Bounds& bounds) {
+    return map_.read(name, value, bounds);
+  }
+  Status read_value(const char* name, std::string& value, const AnyText&) {
+    PLUMBLINE_TRY(map_.read(name, value));
+    const YamlNode* node = map_.find(name);
+    if (node != nullptr && value.empty()) return node->error("is empty");
+    return {};
+  }
+  Status read_value(const char* name, bool& value, const TrueOrFalse&) { return map_.read(name, value); }
+  Status read_value(const char* name, std::string& value, const Choices& choices) {
+    return map_.read_choice(name, value, choices.names);
+  }
+  Status read_value(const char* name, std::optional<Objective>& value, const Choices& choices) {
+    std::string text;
+    PLUMBLINE_TRY(map_.read_choice(name, text, choices.names));
+    if (!text.empty()) {
+      PLUMBLINE_ASSIGN(value, parse_objective(text, map_.node().where()));
+    }
+    return {};
+  }
+
+  YamlMap map_;
+  Status status_;
+};
+
+/// A checkpoint's architecture is its own: keys beside a path in `model.init` would be silently ignored.
+Status check_init_alone(const YamlNode& root) {
+  const YamlNode* model = root.find("model");
+  const YamlNode* init = model == nullptr ? nullptr : model->find("init");
+  if (init == nullptr || !init->is_scalar() || init->text() == kRandomInit) return {};
+  for (const auto& [key, node] : model->members())
+    if (key != "init")
+      return node.error("is given beside model.init, whose config.json already says it",
+                        "Remove the other keys of model, or on the command line replace the whole map: "
+                        "--set 'model={init: FOLDER}'.");
+  return {};
+}
+
+bool is_loopback(const std::string& address) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  return inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+std::string number(std::int64_t value) { return std::to_string(value); }
+
+Result<RunConfig> read_run_config(YamlNode root, const std::string& where, const std::vector<Override>& overrides) {
+  for (const Override& item : overrides) {
+    const std::string option = "--set " + item.key;
+    PLUMBLINE_ASSIGN(const YamlNode value, parse_yaml(item.value, option, item.key));
+    if (value.is_null()) return usage_error("no value is given", option, "Write it as --set " + item.key + "=VALUE.");
+    PLUMBLINE_ASSIGN(root, root.with(item.key, value));
+  }
+  PLUMBLINE_TRY(check_init_alone(root));
+  RunConfig config;
+  if (!root.is_null()) PLUMBLINE_TRY(Reader::read(root, config));
+  PLUMBLINE_TRY(check_run_config(config, where));
+  return config;
+}
+
+}  // namespace
+
+Result<RunConfig> parse_run_config(const std::string& yaml, const std::string& where,
+                                   const std::vector<Override>& overrides) {
+  PLUMBLINE_ASSIGN(YamlNode root, parse_yaml(yaml, where));
+  return read_run_config(std::move(root), where, overrides);
+}
+
+Result<RunConfig> load_run_config(const std::filesystem::path& file, const std::vector<Override>& overrides) {
+  PLUMBLINE_ASSIGN(YamlNode root, load_yaml(file));
+  return read_run_config(std::move(root), file.string(), overrides);
+}
+
+Status check_run_config(const RunConfig& config, const std::string& where) {
+  const auto wrong = [&](const std::string& message, const std::string& hint) {
+    return usage_error(message, where, hint);
+  };
+  const TrainConfig& train = config.train;
+  if (config.data.empty())
+    return wrong("the key data is missing",
+                 "Name the folder that `plumbline curate` made: data: FOLDER, or --data FOLDER.");
+  if (train.lanes > train.global_batch)
+    return wrong("train.lanes is " + number(train.lanes) + " and train.global_batch only " + number(train.global_batch),
+                 "Every lane needs an example: at most as many lanes as examples in a batch.");
+  if (config.workers.count > train.lanes)
+    return wrong("workers.count is " + number(config.workers.count) + " and train.lanes only " + number(train.lanes),
+                 "A worker holds at least one lane: take fewer workers, or more lanes (which makes another run).");
+  if (config.workers.launcher == "local" && config.workers.count > 1)
+    return wrong("workers.launcher is local and workers.count is " + number(config.workers.count),
+                 "The local launcher starts one worker; take mpirun or external for more.");
+  if (config.model.init == kRandomInit)
+    if (const auto message = wrong_buckets(config.model)) return wrong("model." + *message, "");
+  const std::vector<int>& sizes = config.snapshot.sizes;
+  if (sizes.empty() || std::set<int>(sizes.begin(), sizes.end()).size() != sizes.size())
+    return wrong("snapshot.sizes must be at least one size, each given once", "For example sizes: [32, 8, 2, 1].");
+  if (!is_loopback(config.control.bind))
+    return wrong("control.bind is " + quoted_extract(config.control.bind) + ", not a loopback address",
+                 "Until connections are encrypted the coordinator listens on this machine only: 127.0.0.1 or ::1.");
+  if (config.control.worker_timeout_ms <= config.control.heartbeat_ms)
+    return wrong("control.worker_timeout_ms must be more than control.heartbeat_ms",
+                 "A worker that is well is silent for as long as a heartbeat takes.");
+  return {};
+}
+
+Result<Objective> parse_objective(const std::string& name, const std::string& where) {
+  for (const Objective objective : {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo})
+    if (to_string(objective) == name) return objective;
+  return usage_error("the objective " + quoted_extract(name) + " is not known", where,
+                     "Known: " + join_choices(objective_names()) + ".");
+}
+
+std::string to_string(Objective objective) {
+  switch (objective) {
+    case Objective::kSft:
+      return "sft";
+    case Objective::kUnlikelihood:
+      return "unlikelihood";
+    case Objective::kDpo:
+      return "dpo";
+  }
+  return {};
+}
+
+}  // namespace plumbline

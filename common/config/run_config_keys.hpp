@@ -1,0 +1,192 @@
+// Every key of a run's configuration, once: name, bounds, meaning (the default is the struct's). A visitor that walks
+// describe(visitor, config) reads YAML, writes YAML or JSON, or prints docs/configuration.md. Of this room only.
+//
+// A visitor has
+//   key(name, value, rule, meaning)      value: a number, bool, string, list or optional; rule: one of those below
+//   section(name, struct, meaning)       describe()d in its turn
+//   sections(name, map, meaning)         name -> struct
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config/run_config.hpp"
+#include "common/config/yaml_reader.hpp"
+
+namespace plumbline {
+
+inline constexpr const char* kRandomInit = "random";
+
+struct AnyText {};
+struct TrueOrFalse {};
+struct Choices {
+  std::vector<std::string> names;
+};
+
+inline std::vector<std::string> objective_names() {
+  return {to_string(Objective::kSft), to_string(Objective::kUnlikelihood), to_string(Objective::kDpo)};
+}
+
+/// What a checkpoint's config.json says too, under the same names.
+template <class Visitor>
+void describe_architecture(Visitor& v, ModelConfig& c) {
+  v.key("vocab_size", c.vocab_size, Bounds{.min = 4, .max = 1 << 20},
+        "token ids that the model knows; the byte tokenizer needs 384");
+  v.key("d_model", c.d_model, Bounds{.min = 1, .max = 1 << 16}, "width of the hidden states");
+  v.key("d_kv", c.d_kv, Bounds{.min = 1, .max = 1 << 12}, "width of one attention head");
+  v.key("d_ff", c.d_ff, Bounds{.min = 1, .max = 1 << 20}, "width inside the feed-forward layers");
+  v.key("num_layers", c.num_layers, Bounds{.min = 1, .max = 512}, "encoder layers");
+  v.key("num_decoder_layers", c.num_decoder_layers, Bounds{.min = 1, .max = 512}, "decoder layers");
+  v.key("num_heads", c.num_heads, Bounds{.min = 1, .max = 1024}, "attention heads");
+  v.key("relative_attention_num_buckets", c.relative_attention_num_buckets, Bounds{.min = 4, .max = 1 << 16},
+        "buckets of relative positions, an even number; as many as `relative_attention_max_distance` make more "
+        "positions exact, which copying and aligning need");
+  v.key("relative_attention_max_distance", c.relative_attention_max_distance, Bounds{.min = 2, .max = 1 << 20},
+        "positions further apart share a bucket; more than half of `relative_attention_num_buckets`");
+  v.key("dropout_rate", c.dropout_rate, Bounds{.min = 0, .below = 1}, "share of activations dropped in training");
+  v.key("layer_norm_epsilon", c.layer_norm_epsilon, Bounds{.above = 0, .max = 1}, "added under RMSNorm's root");
+  v.key("feed_forward_proj", c.feed_forward_proj, Choices{{"gated-gelu", "relu"}},
+        "feed-forward layer: gated-gelu (T5 v1.1, FLAN-T5, ByT5) or relu (T5 v1.0)");
+  v.key("tie_word_embeddings", c.tie_word_embeddings, TrueOrFalse{},
+        "use the input embedding as the output layer too (T5 v1.0)");
+}
+
+/// Why relative positions cannot be put into buckets; nothing when they can.
+inline std::optional<std::string> wrong_buckets(const ModelConfig& c) {
+  if (c.relative_attention_num_buckets % 2 != 0)
+    return "relative_attention_num_buckets must be even: half of the encoder's buckets look back, half look ahead";
+  if (2 * static_cast<std::int64_t>(c.relative_attention_max_distance) <= c.relative_attention_num_buckets)
+    return "relative_attention_max_distance must be more than half of relative_attention_num_buckets: the decoder's "
+           "first half of the buckets is exact, and the rest reaches up to that distance";
+  return std::nullopt;
+}
+
+template <class Visitor>
+void describe(Visitor& v, ModelConfig& c) {
+  v.key(
+      "init", c.init, AnyText{},
+      "`random`, or a folder with `config.json` and `model.safetensors` to start from (a checkpoint, or a T5 model of "
+      "HF Transformers); its `config.json` then gives the architecture, and no other key of `model` may be set");
+  if (c.init == kRandomInit) describe_architecture(v, c);
+}
+
+template <class Visitor>
+void describe(Visitor& v, NormTraining& c) {
+  v.key("objective", c.objective, Choices{objective_names()}, "loss that the norm trains with");
+  v.key("weight", c.weight, Bounds{.min = 0, .max = 1e6}, "multiplies the norm's loss; 0 leaves the norm untrained");
+  v.key("beta", c.beta, Bounds{.above = 0, .max = 1e3}, "dpo: how strongly the model is held to the reference");
+  v.key("label_smoothing", c.label_smoothing, Bounds{.min = 0, .below = 0.5},
+        "dpo: share of the preferences that is taken to be the wrong way round");
+  v.key("sft_weight", c.sft_weight, Bounds{.min = 0, .max = 1e6},
+        "dpo, unlikelihood: weight of the added sft term on the desired output");
+  v.key("unlikelihood_alpha", c.unlikelihood_alpha, Bounds{.min = 0, .max = 1e6},
+        "unlikelihood: weight of the term on the undesired output");
+}
+
+template <class Visitor>
+void describe(Visitor& v, TrainConfig& c) {
+  v.key("steps", c.steps, Bounds{.min = 1, .max = 1e9}, "optimizer steps");
+  v.key("global_batch", c.global_batch, Bounds{.min = 1, .max = 1 << 20},
+        "examples of one optimizer step, whatever the number of workers");
+  v.key("lanes", c.lanes, Bounds{.min = 1, .max = 4096},
+        "fixed slices of the global batch, and the most workers that the run can use; part of what fixes the weights' "
+        "bits. 12 divides evenly among 1, 2, 3, 4 and 6 workers");
+  v.key("micro_batch_tokens", c.micro_batch_tokens, Bounds{.min = 1, .max = 1 << 30},
+        "padded source and output tokens that are computed together; less needs less memory. A longer example is "
+        "computed alone");
+  v.key("max_source_tokens", c.max_source_tokens, Bounds{.min = 2, .max = 1 << 20},
+        "a longer source loses its beginning; the end-of-text token counts");
+  v.key("max_output_tokens", c.max_output_tokens, Bounds{.min = 2, .max = 1 << 20},
+        "a longer output loses its end; the end-of-text token counts");
+}
+
+template <class Visitor>
+void describe(Visitor& v, OptimizerConfig& c) {
+  v.key("learning_rate", c.learning_rate, Bounds{.above = 0, .max = 1e3}, "highest learning rate");
+  v.key("beta1", c.beta1, Bounds{.min = 0, .below = 1}, "AdamW: decay of the mean of gradients");
+  v.key("beta2", c.beta2, Bounds{.min = 0, .below = 1}, "AdamW: decay of the mean of squared gradients");
+  v.key("epsilon", c.epsilon, Bounds{.above = 0, .max = 1}, "AdamW: added to the denominator");
+  v.key("weight_decay", c.weight_decay, Bounds{.min = 0, .max = 1e3}, "AdamW: decoupled weight decay");
+  v.key("clip_norm", c.clip_norm, Bounds{.min = 0, .max = 1e9},
+        "gradients of a larger 2-norm are scaled down to it; 0 turns clipping off");
+  v.key("schedule", c.schedule, Choices{{"cosine", "linear", "inverse_sqrt", "constant"}},
+        "course of the learning rate after the warm-up");
+  v.key("warmup_steps", c.warmup_steps, Bounds{.min = 0, .max = 1e9}, "steps of linear rise to `learning_rate`");
+  v.key("final_fraction", c.final_fraction, Bounds{.min = 0, .max = 1},
+        "cosine and linear end at this fraction of `learning_rate`");
+}
+
+template <class Visitor>
+void describe(Visitor& v, EvaluateConfig& c) {
+  v.key("every", c.every, Bounds{.min = 0, .max = 1e9},
+        "steps between measurements of the held-out loss; 0: at the start and the end only");
+  v.key("examples", c.examples, Bounds{.min = 1, .max = 1 << 20}, "held-out examples of each norm for the loss");
+  v.key("generations", c.generations, Bounds{.min = 1, .max = 1 << 20},
+        "held-out examples of each norm that the model answers at the start and the end");
+  v.key("max_new_tokens", c.max_new_tokens, Bounds{.min = 1, .max = 1 << 16}, "longest answer");
+  v.key("batch_rows", c.batch_rows, Bounds{.min = 1, .max = 1 << 16},
+        "examples that are evaluated together, whatever the number of workers");
+}
+
+template <class Visitor>
+void describe(Visitor& v, CheckpointConfig& c) {
+  v.key("every", c.every, Bounds{.min = 1, .max = 1e9},
+        "steps between checkpoints; one is always written at the end and at a stop");
+  v.key("keep", c.keep, Bounds{.min = 1, .max = 1e6},
+        "newest checkpoints kept; an older one is removed once a newer one is committed");
+}
+
+template <class Visitor>
+void describe(Visitor& v, SnapshotConfig& c) {
+  v.key("every", c.every, Bounds{.min = 0, .max = 1e9}, "steps between snapshots; 0: at the end only");
+  v.key("examples", c.examples, Bounds{.min = 1, .max = 1 << 20},
+        "size of the fixed probe set, taken from the held-out examples");
+  v.key("sizes", c.sizes, Bounds{.min = 1, .max = 1 << 16}, "compressed sizes that the report shows");
+}
+
+template <class Visitor>
+void describe(Visitor& v, WorkersConfig& c) {
+  v.key("count", c.count, Bounds{.min = 1, .max = 4096}, "workers; `--workers` sets it too");
+  v.key(
+      "launcher", c.launcher, Choices{{"auto", "local", "mpirun", "external"}},
+      "what starts them: local (one worker on this machine), mpirun (one supervised group), external (a person does); "
+      "auto takes local for one worker and mpirun for more; `--launcher` sets it too");
+  v.key("threads", c.threads, Bounds{.min = 1, .max = 1024},
+        "compute threads of a worker; part of what fixes the weights' bits");
+  v.key("device", c.device, Choices{{"auto", "cpu", "cuda"}},
+        "where workers compute; auto takes a GPU when there is one");
+  v.key("max_restarts", c.max_restarts, Bounds{.min = 0, .max = 1e6},
+        "restarts of a group that died, without a new checkpoint in between, before the run fails");
+}
+
+template <class Visitor>
+void describe(Visitor& v, ControlConfig& c) {
+  v.key("bind", c.bind, AnyText{}, "address that the coordinator listens on; a loopback address (127.0.0.0/8 or ::1)");
+  v.key("port", c.port, Bounds{.min = 0, .max = 65535}, "its port; 0: any free one");
+  v.key("heartbeat_ms", c.heartbeat_ms, Bounds{.min = 1, .max = 3.6e6},
+        "milliseconds between a worker's signs of life");
+  v.key(
+      "worker_timeout_ms", c.worker_timeout_ms, Bounds{.min = 2, .max = 8.64e7},
+      "a worker that is silent for longer is taken for dead, and its group is started again; more than `heartbeat_ms`");
+}
+
+template <class Visitor>
+void describe(Visitor& v, RunConfig& c) {
+  v.key("name", c.name, AnyText{}, "what the report calls the run");
+  v.key("seed", c.seed, Bounds{.min = 0}, "fixes the weights at the start, the order of the examples and dropout");
+  v.key("data", c.data, AnyText{},
+        "dataset folder made by `plumbline curate`, relative to the working directory; `--data` sets it too");
+  v.section("model", c.model, "A T5 encoder-decoder, under the names of its `config.json` in HF Transformers.");
+  v.section("train", c.train, "Steps and batches.");
+  v.sections("norms", c.norms,
+             "How each norm trains, by the norm's name in the dataset. What is not set here, objective and weight too, "
+             "is taken from the dataset or the default.");
+  v.section("optimizer", c.optimizer, "AdamW and its learning rate.");
+  v.section("evaluate", c.evaluate, "What is measured on held-out examples.");
+  v.section("checkpoint", c.checkpoint, "When the run's state is saved.");
+  v.section("snapshot", c.snapshot, "Pooled encoder vectors of a fixed probe set.");
+  v.section("workers", c.workers, "Who computes, and where.");
+  v.section("control", c.control, "The connection between coordinator and workers.");
+}
+
+}  // namespace plumbline
