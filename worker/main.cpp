@@ -10,6 +10,8 @@
 #include "common/core/files.hpp"
 #include "common/core/log.hpp"
 #include "worker/collective/mpi_session.hpp"
+#include "worker/collective/nccl_group.hpp"
+#include "worker/device.hpp"
 #include "worker/log.hpp"
 #include "worker/numerics.hpp"
 #include "worker/train_loop.hpp"
@@ -25,18 +27,6 @@ namespace {
 }
 
 extern "C" void end_on_signal(int signal_number) { _exit(128 + signal_number); }
-
-Result<at::Device> choose_device(const std::string& name, int world) {
-  if (name == "cpu" || (name == "auto" && !at::hasCUDA())) return at::Device(at::kCPU);
-  if (!at::hasCUDA())
-    return environment_error("this build of the worker, or this machine, has no GPU", "workers.device",
-                             "Set workers.device to cpu, or build with PLUMBLINE_DEVICE=cuda on a machine with a GPU.");
-  if (world > 1 && name == "auto") return at::Device(at::kCPU);
-  if (world > 1)
-    return environment_error("several workers on GPUs are not supported by this build", "workers.device",
-                             "Set workers.device to cpu, or workers.count to 1.");
-  return at::Device(at::kCUDA, 0);
-}
 
 /// What all ranks of one launched group share: the launcher's name for it, or rank 0's random one.
 Result<std::string> group_of(Collective& collective) {
@@ -58,11 +48,27 @@ Hello introduce(const Collective& collective, const std::string& group, const st
   return hello;
 }
 
+/// The group that training talks through: NCCL between GPUs, whose identifier the coordinator relays; otherwise the one
+/// that brought the ranks together.
+Status train(const WorkerContext& context, std::chrono::milliseconds timeout) {
+  Collective& ranks = context.collective;
+  if (context.device.is_cpu() || ranks.size() == 1) return train_loop(context);
+  std::string id;
+  if (ranks.rank() == 0) {
+    PLUMBLINE_ASSIGN(id, new_nccl_id());
+    PLUMBLINE_TRY(context.session.send(NcclId{id}));
+  } else {
+    id = context.session.nccl_id();
+  }
+  PLUMBLINE_ASSIGN(const auto gpus, make_nccl_collective({ranks.rank(), ranks.size(), context.device, timeout}, id));
+  return train_loop({context.config, context.layout, context.session, *gpus, context.device, context.fingerprint});
+}
+
 /// From the first byte that is said to the coordinator to the last.
-Status join_and_train(const RunLayout& layout, const RunConfig& config, Collective& collective) {
-  PLUMBLINE_ASSIGN(const at::Device device, choose_device(config.workers.device, collective.size()));
+Status join_and_train(const RunLayout& layout, const RunConfig& config, Collective& ranks) {
+  PLUMBLINE_ASSIGN(const at::Device device, choose_device(config.workers.device, ranks));
   const std::string fingerprint = numeric_fingerprint(device, config.workers.threads);
-  PLUMBLINE_ASSIGN(const std::string group, group_of(collective));
+  PLUMBLINE_ASSIGN(const std::string group, group_of(ranks));
   SessionOptions options;
   options.heartbeat = std::chrono::milliseconds(config.control.heartbeat_ms);
   options.timeout = std::chrono::milliseconds(config.control.worker_timeout_ms);
@@ -70,13 +76,14 @@ Status join_and_train(const RunLayout& layout, const RunConfig& config, Collecti
     log_error("the connection to the coordinator is lost: " + to_string(error));
     exit_now(static_cast<int>(ErrorCode::kRun));
   };
+  const auto timeout = options.timeout;
   PLUMBLINE_ASSIGN(const auto session,
-                   Session::join(layout.root(), introduce(collective, group, fingerprint), std::move(options)));
-  log_info("joined as rank " + std::to_string(collective.rank()) + " of " + std::to_string(collective.size()) + " (" +
-           collective.name() + "), " + fingerprint);
+                   Session::join(layout.root(), introduce(ranks, group, fingerprint), std::move(options)));
+  log_info("joined as rank " + std::to_string(ranks.rank()) + " of " + std::to_string(ranks.size()) + " (" +
+           ranks.name() + "), " + fingerprint);
   Status status;
   try {
-    status = train_loop({config, layout, *session, collective, device, fingerprint});
+    status = train({config, layout, *session, ranks, device, fingerprint}, timeout);
   } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
     status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
   }

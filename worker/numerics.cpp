@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "worker/device.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -52,7 +54,10 @@ void fix_numerics(int threads) {
 }
 
 std::string numeric_fingerprint(at::Device device, int threads) {
-  return device.str() + " " + at::get_cpu_capability() + " threads=" + std::to_string(threads) +
+  // A GPU's model, not its index: ranks of one host compute the same bits on different ones.
+  const std::string processor =
+      device.is_cpu() ? "cpu" : visible_gpus().at(static_cast<std::size_t>(device.index())).model;
+  return processor + " " + at::get_cpu_capability() + " threads=" + std::to_string(threads) +
          " torch=" + TORCH_VERSION + " mkl_cbwr=" + kMklBranch + " reduction=reproducible";
 }
 

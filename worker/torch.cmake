@@ -1,6 +1,6 @@
 # libtorch from the `torch` wheel in the project's Python environment.
 #   CPU:  the wheel without its CUDA dependencies; only libtorch_cpu and libc10 are linked.
-#   CUDA: the wheel with its dependencies, through the package configuration that it ships.
+#   CUDA: the wheel with its dependencies (torch_cuda.cmake).
 file(GLOB PLUMBLINE_TORCH_DIRS "${PLUMBLINE_VENV}/lib/python3*/site-packages/torch")
 if(NOT PLUMBLINE_TORCH_DIRS)
   message(FATAL_ERROR "No torch in ${PLUMBLINE_VENV}. Run ./plumbline setup, or pass -DPLUMBLINE_VENV=DIR "

@@ -10,8 +10,10 @@ namespace plumbline {
 /// The value that `from` has for `to` at place `i`.
 inline double value_of(int from, int to, std::int64_t i) { return 1000.0 * from + 10.0 * to + static_cast<double>(i); }
 
-/// An empty string when `collective` keeps its contract, else what broke. Uneven sizes, zero among them.
-inline std::string broken_contract(Collective& collective, at::ScalarType dtype) {
+/// An empty string when `collective` keeps its contract with tensors on `device`, else what broke. Uneven sizes, zero
+/// among them.
+inline std::string broken_contract(Collective& collective, at::ScalarType dtype, at::Device device = at::kCPU) {
+  const at::TensorOptions options = at::TensorOptions(dtype).device(device);
   const int me = collective.rank(), size = collective.size();
   const auto n = static_cast<std::size_t>(size);
   const auto count_between = [](int from, int to) -> std::int64_t { return (from + 2 * to) % 4; };
@@ -23,7 +25,7 @@ inline std::string broken_contract(Collective& collective, at::ScalarType dtype)
     send_counts[i] = count_between(me, p), send_offsets[i] = sends, sends += send_counts[i] + 1;
     recv_counts[i] = count_between(p, me), recv_offsets[i] = receives, receives += recv_counts[i] + 1;
   }
-  at::Tensor send = at::zeros({sends}, dtype), recv = at::full({receives}, -1, dtype);
+  at::Tensor send = at::zeros({sends}, options), recv = at::full({receives}, -1, options);
   at::Tensor expected = recv.clone();
   for (int p = 0; p < size; ++p)
     for (std::int64_t i = 0; i < 4; ++i) {
@@ -40,7 +42,7 @@ inline std::string broken_contract(Collective& collective, at::ScalarType dtype)
   for (std::size_t p = 0; p < n; ++p) counts[p] = static_cast<std::int64_t>(p * 3 % 5);
   std::exclusive_scan(counts.begin(), counts.end(), offsets.begin(), std::int64_t{0});
   const std::int64_t total = offsets.back() + counts.back();
-  at::Tensor all = at::arange(total, dtype), mine = at::full({total}, -1, dtype);
+  at::Tensor all = at::arange(total, options), mine = at::full({total}, -1, options);
   const auto r = static_cast<std::size_t>(me);
   mine.narrow(0, offsets[r], counts[r]).copy_(all.narrow(0, offsets[r], counts[r]));
   if (size == 1) mine.copy_(all);
@@ -48,9 +50,9 @@ inline std::string broken_contract(Collective& collective, at::ScalarType dtype)
   if (!mine.equal(all)) return "all_gather moved something else";
 
   for (const int root : {0, size - 1}) {
-    at::Tensor buffer = at::full({257}, me, dtype);
+    at::Tensor buffer = at::full({257}, me, options);
     if (collective.broadcast(buffer, root).has_error()) return "broadcast failed";
-    if (!buffer.equal(at::full({257}, root, dtype))) return "broadcast moved something else";
+    if (!buffer.equal(at::full({257}, root, options))) return "broadcast moved something else";
   }
 
   const auto text_of = [](int rank) {
