@@ -43,7 +43,7 @@ Result<T> json_get(const Json& object, const char* key, const std::string& where
   if (!json_holds<T>(member))
     return data_error(std::string("the key \"") + key + "\" has the wrong type or is out of range", where);
   try {
-    return member.get<T>();
+    return Result<T>(boost::system::in_place_value, member.get<T>());
   } catch (const std::exception& e) {
     return data_error(std::string("the key \"") + key + "\" has the wrong type: " + e.what(), where);
   }

@@ -1,0 +1,145 @@
+#include "common/wire/client.hpp"
+
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "common/core/files.hpp"
+#include "common/record/run_layout.hpp"
+#include "common/wire/connection.hpp"
+
+namespace plumbline {
+
+namespace {
+
+constexpr std::size_t kNonceBytes = 16;
+/// A coordinator that reads nothing for so long is lost. It is local or on the cluster's network, and never busy.
+constexpr std::chrono::seconds kSendTimeout{30};
+
+Deadline after(std::chrono::milliseconds timeout) { return std::chrono::steady_clock::now() + timeout; }
+
+std::string resume_hint(const std::filesystem::path& run_dir) {
+  return "Start the run again with: plumbline resume " + run_dir.string();
+}
+
+Error no_coordinator(const std::string& message, const std::filesystem::path& run_dir) {
+  return environment_error(message, run_dir.string(), resume_hint(run_dir));
+}
+
+Error secret_refused(const std::filesystem::path& run_dir) {
+  return usage_error("the coordinator did not accept this run's secret", RunLayout(run_dir).secret().string(),
+                     "Use the run directory that the coordinator serves, with its own secret file.");
+}
+
+/// Where the coordinator is and what proves that we belong to the run.
+struct Credentials {
+  CoordinatorAddress address;
+  std::string secret;
+};
+
+Result<Credentials> read_credentials(const std::filesystem::path& run_dir) {
+  const RunLayout layout(run_dir);
+  std::error_code ec;
+  if (!std::filesystem::is_directory(run_dir, ec))
+    return data_error("there is no such run directory", run_dir.string());
+  if (!std::filesystem::exists(layout.coordinator(), ec))
+    return no_coordinator("no coordinator serves this run", run_dir);
+  Credentials credentials;
+  PLUMBLINE_ASSIGN(credentials.address, read_address(layout));
+  PLUMBLINE_ASSIGN(credentials.secret, read_secret(layout));
+  return credentials;
+}
+
+/// The coordinator's next message while shaking hands; its refusal becomes our error.
+Result<std::pair<Frame, Message>> next_message(Connection& connection, Deadline deadline, const Error& on_timeout) {
+  PLUMBLINE_ASSIGN(std::optional<Frame> frame, connection.receive(deadline));
+  if (!frame) return on_timeout;
+  PLUMBLINE_ASSIGN(Message message, from_frame(*frame));
+  if (const auto* failed = std::get_if<Failed>(&message))
+    return Error{static_cast<ErrorCode>(failed->code), failed->message, failed->where, failed->hint};
+  return std::pair(std::move(*frame), std::move(message));
+}
+
+Error unexpected(const Message& message, const char* expected) {
+  return run_error("the coordinator said " + message_name(message) + " where " + expected + " was expected",
+                   "control plane", "Both ends must be the same version of Plumbline.");
+}
+
+/// Challenge, Hello, Welcome. Each side proves that it knows the secret; neither says it.
+Result<Welcome> shake_hands(Connection& connection, Hello& hello, const std::string& secret,
+                            const std::filesystem::path& run_dir, Deadline deadline) {
+  PLUMBLINE_ASSIGN(const auto first,
+                   next_message(connection, deadline, no_coordinator("whoever answers is no coordinator", run_dir)));
+  const auto* challenge = std::get_if<Challenge>(&first.second);
+  if (challenge == nullptr) return unexpected(first.second, "Challenge");
+  hello.nonce = to_hex(random_bytes(kNonceBytes));
+  hello.proof = hello_proof(secret, challenge->nonce, hello);
+  PLUMBLINE_TRY(connection.send(to_frame(hello, Generation()), deadline));
+  auto second = next_message(
+      connection, deadline,
+      environment_error("the coordinator did not let us in in time", run_dir.string(),
+                        "It waits for every worker of the group; see its log and those of the other workers."));
+  if (second.has_error() && connection.hung_up()) return secret_refused(run_dir);
+  if (second.has_error()) return second.error();
+  const auto& [frame, message] = second.value();
+  const auto* welcome = std::get_if<Welcome>(&message);
+  if (welcome == nullptr) return unexpected(message, "Welcome");
+  if (!proofs_equal(welcome->proof, welcome_proof(secret, challenge->nonce, hello.nonce)))
+    return usage_error("whoever answers does not know the run's secret, so it is not this run's coordinator",
+                       run_dir.string(), resume_hint(run_dir));
+  if (hello.role == Role::kWorker && frame.generation != welcome->generation)
+    return run_error("the coordinator's welcome is of two generations", "control plane");
+  return *welcome;
+}
+
+}  // namespace
+
+struct ControlClient::State {
+  Connection connection;
+  Role role;
+  Welcome welcome;
+  std::mutex sending = {};
+  bool broken = false;  ///< by a send that failed half-way; guarded by `sending`
+};
+
+ControlClient::ControlClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ControlClient::ControlClient(ControlClient&&) noexcept = default;
+ControlClient& ControlClient::operator=(ControlClient&&) noexcept = default;
+ControlClient::~ControlClient() = default;
+
+Result<ControlClient> ControlClient::connect(const std::filesystem::path& run_dir, Hello hello,
+                                             std::chrono::milliseconds timeout) {
+  const Deadline deadline = after(timeout);
+  PLUMBLINE_ASSIGN(const Credentials credentials, read_credentials(run_dir));
+  const CoordinatorAddress& address = credentials.address;
+  auto connection = Connection::open(address.host, address.port, deadline);
+  if (connection.has_error())
+    return no_coordinator("no coordinator answers at " + to_string(connection.error()), run_dir);
+  PLUMBLINE_ASSIGN(Welcome welcome, shake_hands(connection.value(), hello, credentials.secret, run_dir, deadline));
+  return ControlClient(
+      std::unique_ptr<State>(new State{std::move(connection).value(), hello.role, std::move(welcome)}));
+}
+
+const Welcome& ControlClient::welcome() const { return state_->welcome; }
+
+Status ControlClient::send(const Message& message) {
+  const std::lock_guard lock(state_->sending);
+  if (state_->broken) return run_error("the connection was lost", "control plane");
+  Status sent = state_->connection.send(to_frame(message, state_->welcome.generation), after(kSendTimeout));
+  state_->broken = sent.has_error();
+  return sent;
+}
+
+Result<std::optional<Message>> ControlClient::receive(std::chrono::milliseconds timeout) {
+  PLUMBLINE_ASSIGN(const std::optional<Frame> frame, state_->connection.receive(after(timeout)));
+  if (!frame) return std::optional<Message>();
+  // A command-line client asks about the run, whatever its generation; a worker belongs to one.
+  if (state_->role == Role::kWorker && frame->generation != state_->welcome.generation)
+    return run_error("a message of generation " + std::to_string(frame->generation.value()) +
+                         " came to a worker of generation " + std::to_string(state_->welcome.generation.value()),
+                     "control plane");
+  PLUMBLINE_ASSIGN(Message message, from_frame(*frame));
+  return std::optional<Message>(std::move(message));
+}
+
+}  // namespace plumbline
