@@ -1,5 +1,8 @@
 #include "common/data/hdf5.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -11,6 +14,7 @@
 #include <utility>
 
 #include "common/core/files.hpp"
+#include "common/data/mapping.hpp"
 
 namespace plumbline {
 
@@ -44,6 +48,29 @@ Error unreadable(const std::filesystem::path& path, const std::string& what) {
 
 Error unwritable(const std::filesystem::path& path, const std::string& what) {
   return run_error(what + " could not be written", path.string());
+}
+
+constexpr std::string_view kTrailerMagic = "PLMBXXH3";
+constexpr std::size_t kTrailerBytes = 16;
+
+/// What ends a file: the magic, then the XXH3-64 of all bytes before it, least significant byte first.
+std::string trailer(std::span<const std::byte> content) {
+  const std::uint64_t hash = XXH3_64bits(content.data(), content.size());
+  std::string bytes(kTrailerMagic);
+  for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<char>(hash >> (8 * i)));
+  return bytes;
+}
+
+Status check_trailer(const std::filesystem::path& path) {
+  PLUMBLINE_ASSIGN(const Mapping mapping, Mapping::map(path));
+  const auto bytes = mapping.bytes();
+  const std::size_t content = bytes.size() < kTrailerBytes ? 0 : bytes.size() - kTrailerBytes;
+  const std::string_view end(reinterpret_cast<const char*>(bytes.data()) + content, bytes.size() - content);
+  if (!end.starts_with(kTrailerMagic))
+    return unreadable(path, "the file is cut short, or is not an HDF5 file that Plumbline wrote");
+  if (end != trailer(bytes.first(content)))
+    return unreadable(path, "the file's content has changed since it was written: its checksum does not match");
+  return {};
 }
 
 /// The property list of a dataset: contiguous, its space allotted at once so that its offset is known, no time stamps.
@@ -180,6 +207,7 @@ Result<H5File> H5File::open(const std::filesystem::path& path) {
   const auto status = std::filesystem::status(path, ec);
   if (!std::filesystem::exists(status)) return data_error("there is no such file", path.string());
   if (!std::filesystem::is_regular_file(status)) return data_error("this is not a file", path.string());
+  PLUMBLINE_TRY(check_trailer(path));
   const H5Handle access(H5Pcreate(H5P_FILE_ACCESS));
   // Files are read-only once written; a file system without locks (many clusters have one) must not stop a reader.
   if (!access || H5Pset_file_locking(access.get(), false, true) < 0)
@@ -187,7 +215,7 @@ Result<H5File> H5File::open(const std::filesystem::path& path) {
   H5File file;
   file.path_ = path;
   file.file_ = H5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()));
-  if (!file.file_) return unreadable(path, "the file cannot be read as HDF5, or it is cut short");
+  if (!file.file_) return unreadable(path, "the file cannot be read as HDF5");
   return file;
 }
 
@@ -322,6 +350,7 @@ Status H5File::flush_and_close() {
   std::string image(static_cast<std::size_t>(bytes), '\0');
   if (H5Fget_file_image(file_.get(), image.data(), image.size()) != bytes) return unwritable(path_, "the file");
   file_ = H5Handle();
+  image += trailer(std::as_bytes(std::span(image)));
   Status status = write_file_atomically(path_, image);
   if (status.has_error() && status.error().message.find(std::strerror(ENOSPC)) != std::string::npos) {
     Error full = unwritable(path_, "the file");

@@ -4,6 +4,10 @@
 //
 // Only what Plumbline's formats use is read: contiguous datasets of exactly the expected element type, and single
 // integers and strings as attributes of the root group. The same calls give the same bytes: no time stamps.
+//
+// libhdf5 can crash on a damaged file. So each file ends with a checksum of all that comes before (16 bytes that other
+// readers pass over), and open() hands nothing to libhdf5 that does not match: every cut and every flipped byte is an
+// Error. It is no defence against a file that was crafted with a matching checksum.
 #pragma once
 #include <hdf5.h>
 
