@@ -1,6 +1,7 @@
 #include "common/data/hdf5.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/mount.h>
 
 #include <fstream>
 #include <limits>
@@ -100,6 +101,25 @@ TEST_F(H5FileTest, AFolderThatIsNotThereIsAnErrorThatNamesTheFile) {
   const Status status = out.flush_and_close();
   ASSERT_TRUE(status.has_error());
   EXPECT_THAT(to_string(status.error()), HasSubstr("nowhere"));
+}
+
+TEST_F(H5FileTest, AFullDiskIsSaidToBeFullAndTheOlderFileStays) {
+  const auto disk = folder_.path() / "disk";
+  std::filesystem::create_directories(disk);
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=64k") != 0)
+    GTEST_SKIP() << "a small file system cannot be mounted here (that needs root)";
+  write(disk / "file.h5");
+  const std::string before = read_file(disk / "file.h5").value();
+  H5File out = H5File::create(disk / "file.h5").value();
+  out.write("values", std::vector<double>(20'000)).value();
+  const Status status = out.flush_and_close();
+  const std::string after = read_file(disk / "file.h5").value();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(disk), {}), 1) << "nothing half-written is left";
+  ::umount(disk.c_str());
+  ASSERT_TRUE(status.has_error());
+  EXPECT_THAT(status.error().message, HasSubstr("the disk is full"));
+  EXPECT_THAT(status.error().where, HasSubstr("file.h5"));
+  EXPECT_EQ(after, before);
 }
 
 TEST_F(H5FileTest, RefusesWhatDoesNotFitTheFormat) {
