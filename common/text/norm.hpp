@@ -15,13 +15,13 @@ namespace plumbline {
 
 /// Rules that can be checked mechanically. Every one that is set must hold. Word lists and patterns ignore ASCII case.
 struct RuleSet {
-  std::vector<std::string> forbidden_words;     ///< whole words
-  std::vector<std::string> forbidden_patterns;  ///< RE2-like ECMAScript regular expressions; an output must match none
-  std::vector<std::string> required_patterns;   ///< an output must match each
+  std::vector<std::string> forbidden_words;           ///< whole words
+  std::vector<std::string> forbidden_patterns;        ///< RE2 regular expressions; an output must match none
+  std::vector<std::string> required_patterns;         ///< an output must match each
   std::optional<int> min_characters, max_characters;  ///< Unicode code points
-  bool not_a_copy = false;                      ///< output must differ from its source
-  bool alignment = false;                       ///< rows of equal length whose residues are the source's
-  std::string source_encoding = "concat";       ///< when `alignment`
+  bool not_a_copy = false;                            ///< output must differ from its source
+  bool alignment = false;                             ///< rows of equal length whose residues are the source's
+  std::string source_encoding = "concat";             ///< when `alignment`
   std::string target_encoding = "spaces";
 };
 
@@ -34,14 +34,16 @@ struct Norm {
   Objective objective = Objective::kSft;
   double weight = 1.0;
   JudgeKind judge = JudgeKind::kRules;
-  RuleSet rules;                    ///< judge "rules", and the rule filter in every report
-  std::string classifier_file;      ///< judge "classifier": file in the dataset folder, written by curate
-  double classifier_accuracy = 0;   ///< on rows that neither trained it nor train the model
-  std::string fallback = "source";  ///< what the rule filter answers instead of a refused output: "source", "left_justified" or "text:…"
+  RuleSet rules;                   ///< judge "rules", and the rule filter in every report
+  std::string classifier_file;     ///< judge "classifier": file in the dataset folder, written by curate
+  double classifier_accuracy = 0;  ///< on rows that neither trained it nor train the model
+  std::string fallback =
+      "source";  ///< what the rule filter answers instead of a refused output: "source", "left_justified" or "text:…"
   ScoreKind score = ScoreKind::kChrf;
 };
 
 Json to_json(const Norm& norm);
+/// Refuses unknown keys, wrong types, values out of bounds, and parts that do not go together (data errors).
 Result<Norm> norm_from_json(const Json& json, const std::string& where);
 
 struct Verdict {
@@ -65,6 +67,7 @@ std::string fallback_output(const Norm& norm, std::string_view source);
 /// How good an output is, in [0,1]. kChrf: chrF (Popović 2015; n 1..6, β 2, whitespace removed) against `desired`.
 /// kColumn: column score of the decoded alignment, 0 when it is invalid.
 double desired_score(const Norm& norm, std::string_view source, std::string_view output, std::string_view desired);
+/// In [0,1]; 0 when either side has no character but white space.
 double chrf(std::string_view hypothesis, std::string_view reference);
 
 }  // namespace plumbline
