@@ -1,7 +1,16 @@
 // Launchers start a group of workers and say what became of it. A group is one unit: it lives while its launcher's
 // process lives. No Asio here: the caller waits on `pidfd()` (readable when the process has ended) or, for a group that
 // a person starts, on nothing.
+//
+// A started process runs in a process group of its own (Ctrl-C in a terminal reaches the coordinator alone), reads
+// /dev/null, appends to logs/launcher.log, and gets SIGTERM from the kernel when the thread that called start() ends;
+// so call start() on a thread that lives as long as the coordinator. mpirun puts each rank in a process group of its
+// own: SIGTERM to mpirun ends the ranks in order; after SIGKILL to mpirun they end by themselves, since they lose both
+// mpirun's and the coordinator's connection.
+//
+// Errors: kUsage for a launcher that does not suit the configuration, kEnvironment for what this machine lacks.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -16,7 +25,7 @@ namespace plumbline {
 
 /// How a group's process ended.
 struct GroupExit {
-  int status = 0;  ///< exit status; 128 + signal when a signal ended it
+  int status = 0;           ///< exit status; 128 + signal when a signal ended it
   std::string description;  ///< "exited with status 1", "was ended by SIGKILL"
 };
 
@@ -24,18 +33,18 @@ struct GroupExit {
 class WorkerGroup {
  public:
   virtual ~WorkerGroup() = default;
-  [[nodiscard]] virtual int pidfd() const = 0;  ///< -1 when the group was not started by this process
+  [[nodiscard]] virtual int pidfd() const = 0;         ///< -1 when the group was not started by this process
   [[nodiscard]] virtual std::int64_t pid() const = 0;  ///< of the launcher's process; 0 as above
   /// Reaps; call once `pidfd()` is readable.
   virtual GroupExit wait() = 0;
-  /// Asks the whole group to end (SIGTERM); kill() does not ask.
+  /// Asks the whole group to end (SIGTERM); kill() does not ask. Nothing after wait().
   virtual void terminate() = 0;
   virtual void kill() = 0;
 };
 
 struct LaunchRequest {
   int workers = 1;
-  std::string group;       ///< random hex: PLUMBLINE_GROUP in the workers' environment
+  std::string group;  ///< random hex: PLUMBLINE_GROUP in the workers' environment
   Generation generation;
 };
 
@@ -53,8 +62,9 @@ class Launcher {
 };
 
 /// `config.workers.launcher` "auto" becomes "local" for one worker and "mpirun" for more; "local" with more than one is
-/// a usage error. Workers' standard output and error go to logs/launcher.log. The worker program is found beside this
-/// program (or at $PLUMBLINE_WORKER_PROGRAM); where it is missing check() says how to build it.
+/// a usage error, and so are more workers than `train.lanes`. Workers' standard output and error go to
+/// logs/launcher.log. The worker program is found beside this program (or at $PLUMBLINE_WORKER_PROGRAM); where it is
+/// missing check() says how to build it.
 Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int workers, const RunLayout& layout);
 
 }  // namespace plumbline

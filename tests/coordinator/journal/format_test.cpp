@@ -74,7 +74,8 @@ TEST(JournalFormat, ALastLineWithLostBlocksIsPassedOver) {
 TEST(JournalFormat, EveryFlippedBitBeforeTheLastLineIsFound) {
   const std::string text = three_lines();
   const std::size_t two = text.rfind('\n', text.size() - 2) + 1;
-  for (std::size_t at = 0; at < two; ++at) {
+  // Not the feed between the last two lines: without it they are one last line that is not whole.
+  for (std::size_t at = 0; at + 1 < two; ++at) {
     std::string broken = text;
     broken[at] = static_cast<char>(broken[at] ^ 4);
     const auto journal = parse_journal(broken, "runs/a/journal.jsonl");

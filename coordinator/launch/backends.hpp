@@ -1,0 +1,24 @@
+// The launchers, one file each. Only launch.cpp chooses among them.
+#pragma once
+#include <filesystem>
+#include <memory>
+
+#include "coordinator/launch/launch.hpp"
+
+namespace plumbline {
+
+/// What every launcher starts: `worker --join run`. Absolute paths.
+struct WorkerCommand {
+  std::filesystem::path worker;  ///< the program
+  std::filesystem::path run;     ///< run directory
+  std::filesystem::path log;     ///< takes standard output and error
+};
+
+std::unique_ptr<Launcher> make_local_launcher(WorkerCommand command);
+std::unique_ptr<Launcher> make_mpirun_launcher(WorkerCommand command);
+std::unique_ptr<Launcher> make_external_launcher(WorkerCommand command);
+
+/// An environment error that says how to build the worker when its program is not there.
+Status check_worker_program(const WorkerCommand& command);
+
+}  // namespace plumbline

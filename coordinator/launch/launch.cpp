@@ -1,0 +1,55 @@
+// Chooses the launcher and finds the worker program.
+#include "coordinator/launch/launch.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "coordinator/launch/backends.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path worker_program() {
+  std::error_code ignored;
+  if (const char* given = std::getenv("PLUMBLINE_WORKER_PROGRAM"); given != nullptr && *given != '\0')
+    return fs::absolute(given, ignored);
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path() / "plumbline-worker";
+}
+
+}  // namespace
+
+Status check_worker_program(const WorkerCommand& command) {
+  std::error_code ignored;
+  if (fs::is_regular_file(command.worker, ignored) && ::access(command.worker.c_str(), X_OK) == 0) return {};
+  return environment_error(
+      "the worker program is not there", command.worker.string(),
+      "Build it with `./plumbline build` (with CMake alone: build the target plumbline-worker), or "
+      "name it in $PLUMBLINE_WORKER_PROGRAM.");
+}
+
+Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int workers, const RunLayout& layout) {
+  if (workers < 1) return usage_error("at least one worker is needed", "workers.count");
+  if (workers > config.train.lanes)
+    return usage_error(fmt::format("{} workers are more than the run's {} lanes", workers, config.train.lanes),
+                       "workers.count",
+                       "A worker computes whole lanes: use fewer workers, or a larger train.lanes in a new run.");
+  std::error_code ignored;
+  WorkerCommand command{worker_program(), fs::absolute(layout.root(), ignored).lexically_normal(), {}};
+  command.log = RunLayout(command.run).logs() / "launcher.log";
+  std::string name = config.workers.launcher;
+  if (name == "auto") name = workers == 1 ? "local" : "mpirun";
+  if (name == "local" && workers > 1)
+    return usage_error(fmt::format("the launcher local starts one worker, not {}", workers), "workers.launcher",
+                       "Use --launcher mpirun, or leave the choice to auto.");
+  if (name == "local") return make_local_launcher(std::move(command));
+  if (name == "mpirun") return make_mpirun_launcher(std::move(command));
+  if (name == "external") return make_external_launcher(std::move(command));
+  return usage_error(fmt::format("there is no launcher {}", name), "workers.launcher",
+                     "The launchers are auto, local, mpirun and external.");
+}
+
+}  // namespace plumbline

@@ -1,0 +1,34 @@
+// Starting one supervised process, and what a launcher needs around it. Linux only: pidfd, and the parent-death signal
+// that keeps workers from outliving a killed coordinator.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/launch/launch.hpp"
+
+namespace plumbline {
+
+struct ProcessSpec {
+  std::vector<std::string> argv;         ///< argv[0] is the program's path
+  std::vector<std::string> environment;  ///< NAME=value
+  std::filesystem::path log;  ///< standard output and error are appended here; made with its folder when absent
+};
+
+/// The process, started (exec succeeded). Errors: kEnvironment, naming the program or the log and the system's reason.
+Result<std::unique_ptr<WorkerGroup>> start_process(const ProcessSpec& spec);
+
+/// This process's environment for workers of `group`: with PLUMBLINE_GROUP, and without what an outer mpirun, srun or
+/// batch job left there, which would make a new mpirun, or a worker, take itself for a part of that one. OMPI_MCA_
+/// settings are kept unless an outer launcher set them: a person's own are meant for our mpirun too.
+std::vector<std::string> worker_environment(const std::string& group);
+
+/// The executable `name` in the folders of $PATH.
+std::optional<std::filesystem::path> find_program(const std::string& name);
+
+/// The words as a POSIX shell takes them back, quoted where needed.
+std::string shell_quote(const std::vector<std::string>& words);
+
+}  // namespace plumbline
