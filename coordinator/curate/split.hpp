@@ -1,0 +1,29 @@
+// Which examples train the model, which evaluate it, and which train and measure a classifier judge. Examples that are
+// near copies of each other, or of one group, form a cluster and never part, so that no held-out example was seen in
+// training in another guise. Clusters are dealt in an order that a hash of (seed, example id) gives: nothing depends on
+// the order of the files.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "coordinator/curate/pool.hpp"
+#include "coordinator/curate/recipe.hpp"
+
+namespace plumbline {
+
+enum class Part : std::uint8_t { kTrain, kHeldOut, kJudgeTrain, kJudgeHeldOut };
+inline constexpr int kNumParts = 4;
+
+struct Splits {
+  std::vector<Part> parts;  ///< by example of the pool
+  std::int64_t clusters = 0, largest_cluster = 0;
+};
+
+/// Numbers, by example, that are equal exactly within a cluster.
+std::vector<std::uint32_t> cluster_examples(const std::vector<PooledExample>& examples, const Recipe& recipe);
+
+/// Every norm with two clusters or more has at least one example in training and one held out; shares are met as nearly
+/// as whole clusters allow, never exceeded unless the smallest cluster does.
+Splits split_examples(const std::vector<PooledExample>& examples, const Recipe& recipe);
+
+}  // namespace plumbline
