@@ -9,6 +9,7 @@
 #include "common/core/json.hpp"
 #include "common/record/run_layout.hpp"
 #include "coordinator/command/command.hpp"
+#include "coordinator/command/options.hpp"
 #include "coordinator/curate/curate.hpp"
 #include "coordinator/serve/run.hpp"
 
@@ -33,17 +34,6 @@ void say(const std::string& line) {
 fs::path configs_folder() {
   const char* home = std::getenv("PLUMBLINE_HOME");
   return fs::path(home != nullptr ? home : PLUMBLINE_SOURCE_DIR) / "configs";
-}
-
-Result<std::vector<Override>> parse_overrides(const std::vector<std::string>& set) {
-  std::vector<Override> overrides;
-  for (const std::string& item : set) {
-    const auto equals = item.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return usage_error(fmt::format("--set {} has no value", item), "", "write it as --set key=value, for example --set train.steps=200");
-    overrides.push_back({item.substr(0, equals), item.substr(equals + 1)});
-  }
-  return overrides;
 }
 
 /// What the run's summary says, as a small table, with the words a newcomer needs.
@@ -84,7 +74,7 @@ Status run_quickstart(const QuickstartOptions& options) {
   }
 
   PLUMBLINE_ASSIGN(auto overrides, parse_overrides(options.set));
-  overrides.push_back({"data", data.string()});
+  overrides.push_back(text_override("data", data.string()));
   PLUMBLINE_ASSIGN(const RunConfig config, load_run_config(configs_folder() / "quickstart.yaml", overrides));
 
   if (!fs::exists(data / "dataset.json") || options.replace) {
