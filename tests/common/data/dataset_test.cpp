@@ -18,6 +18,7 @@ using testing::HasSubstr;
 class DatasetTest : public testing::Test {
  protected:
   [[nodiscard]] fs::path folder() const { return scratch_.path() / "data"; }
+  void write(const TinyDataset& tiny) const { static_cast<void>(tiny.write(folder())); }
   [[nodiscard]] Json info() const { return read_json_file(folder() / "dataset.json").value(); }
   void write_info(const Json& json) const { write_file_atomically(folder() / "dataset.json", json.dump()).value(); }
   /// The error of opening after `change` was made to dataset.json.
@@ -97,7 +98,7 @@ TEST_F(DatasetTest, AMissingDatasetSaysHowToMakeOne) {
 }
 
 TEST_F(DatasetTest, ADamagedShardIsNamed) {
-  TinyDataset(12).write(folder());
+  write(TinyDataset(12));
   const fs::path file = folder() / "train-00001.h5";
   const std::string whole = read_file(file).value();
   for (std::size_t i = 0; i < whole.size(); i += 211) {
@@ -118,7 +119,7 @@ TEST_F(DatasetTest, ADamagedShardIsNamed) {
 
 TEST_F(DatasetTest, AnotherSoundShardInItsPlaceIsSeenByItsHash) {
   const TinyDataset tiny(12);
-  tiny.write(folder());
+  write(tiny);
   auto rows = std::vector<TokenizedExample>(tiny.train.begin(), tiny.train.begin() + 6);
   rows[0].source = {70, kEosToken};
   write_shard(folder() / "train-00000.h5", {"byte", 384, kTrainSplit}, rows).value();
@@ -127,7 +128,7 @@ TEST_F(DatasetTest, AnotherSoundShardInItsPlaceIsSeenByItsHash) {
 }
 
 TEST_F(DatasetTest, TheTokenizerMustBeOurs) {
-  TinyDataset(12).write(folder());
+  write(TinyDataset(12));
   const Error unknown = after([](Json& j) { j["tokenizer"] = "sentencepiece"; });
   EXPECT_EQ(unknown.code, ErrorCode::kData);
   EXPECT_THAT(unknown.message, HasSubstr("tokenizer \"sentencepiece\""));
@@ -136,7 +137,7 @@ TEST_F(DatasetTest, TheTokenizerMustBeOurs) {
 }
 
 TEST_F(DatasetTest, ANewerSchemaIsSaidToBeNewer) {
-  TinyDataset(12).write(folder());
+  write(TinyDataset(12));
   const Error newer = after([](Json& j) { j = Json{{"schema_version", 2}, {"unheard", "of"}}; });
   EXPECT_THAT(newer.message, HasSubstr("schema version 2, newer than this program's 1"));
   EXPECT_THAT(newer.hint, HasSubstr("newer Plumbline"));
@@ -144,7 +145,7 @@ TEST_F(DatasetTest, ANewerSchemaIsSaidToBeNewer) {
 
 TEST_F(DatasetTest, ShardsMustAgreeWithDatasetJson) {
   const TinyDataset tiny(12);
-  tiny.write(folder());
+  write(tiny);
   EXPECT_THAT(after([](Json& j) { j["shards"][0]["examples"] = 7; }).message, HasSubstr("number of examples: 6 and 7"));
   EXPECT_THAT(after([](Json& j) { j["shards"][0]["split"] = "heldout"; }).message, HasSubstr("split"));
   EXPECT_THAT(after([](Json& j) { j["norms"].erase(2); }).message, HasSubstr("norm 2"));
@@ -158,14 +159,27 @@ struct BadInfo {
   std::function<void(Json&)> spoil;
   const char* message;
 };
-class BadInfoTest : public DatasetTest, public testing::WithParamInterface<BadInfo> {};
+class BadInfoTest : public testing::TestWithParam<BadInfo> {};
+
+/// What to_json(DatasetInfo) gives for a dataset of two shards.
+Json sound_info() {
+  DatasetInfo info;
+  info.name = "tiny";
+  info.norms = TinyDataset(1).norms;
+  info.shards = {{"train-00000.h5", kTrainSplit, 6, std::string(64, 'a')},
+                 {"heldout-00000.h5", kHeldOutSplit, 2, std::string(64, 'b')}};
+  return to_json(info);
+}
 
 TEST_P(BadInfoTest, IsADataErrorThatNamesDatasetJson) {
-  TinyDataset(12).write(folder());
-  const Error error = after(GetParam().spoil);
-  EXPECT_EQ(error.code, ErrorCode::kData);
-  EXPECT_THAT(error.where, HasSubstr("dataset.json"));
-  EXPECT_THAT(error.message, HasSubstr(GetParam().message));
+  Json json = sound_info();
+  ASSERT_TRUE(dataset_info_from_json(json, "data/dataset.json").has_value());
+  GetParam().spoil(json);
+  const auto info = dataset_info_from_json(json, "data/dataset.json");
+  ASSERT_TRUE(info.has_error());
+  EXPECT_EQ(info.error().code, ErrorCode::kData);
+  EXPECT_THAT(info.error().where, HasSubstr("data/dataset.json"));
+  EXPECT_THAT(info.error().message, HasSubstr(GetParam().message));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -190,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& param) { return param.param.name; });
 
 TEST_F(DatasetTest, BrokenJsonIsADataErrorThatNamesTheFile) {
-  TinyDataset(12).write(folder());
+  write(TinyDataset(12));
   std::ofstream(folder() / "dataset.json", std::ios::trunc) << "{\"schema_version\": 1,";
   const Error error = Dataset::open(folder()).error();
   EXPECT_EQ(error.code, ErrorCode::kData);
