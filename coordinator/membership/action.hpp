@@ -14,30 +14,62 @@ namespace plumbline {
 namespace action {
 
 /// Launch `workers` workers, and answer with GroupStarted or GroupNotStarted.
-struct StartGroup { Generation generation; int workers = 1; };
+struct StartGroup {
+  Generation generation;
+  int workers = 1;
+};
 /// Ask the group's processes to end, or (by force) end them.
-struct EndGroup { bool by_force = false; };
+struct EndGroup {
+  bool by_force = false;
+};
 
-struct Welcome { ConnectionId connection; Generation generation; std::optional<Step> resume_from; Step start; };
+struct Welcome {
+  ConnectionId connection;
+  Generation generation;
+  std::optional<Step> resume_from;
+  Step start;
+};
 /// To a welcomed worker.
-struct Send { ConnectionId connection; Message message; };
+struct Send {
+  ConnectionId connection;
+  Message message;
+};
 /// End a connection; first say why, where there is something to say.
-struct Drop { ConnectionId connection; std::optional<Failed> farewell; };
+struct Drop {
+  ConnectionId connection;
+  std::optional<Failed> farewell;
+};
 
 /// Verify the parts off the loop, write the manifest, rename; answer CheckpointStored or CheckpointNotStored.
-struct StoreCheckpoint { CheckpointManifest manifest; };
+struct StoreCheckpoint {
+  CheckpointManifest manifest;
+};
 /// Remove checkpoints that are older than those to keep.
-struct PruneCheckpoints { Step newest; };
+struct PruneCheckpoints {
+  Step newest;
+};
 /// Merge the parts off the loop; answer SnapshotAggregated.
-struct AggregateSnapshot { std::int64_t step = 0; int world = 1; };
+struct AggregateSnapshot {
+  std::int64_t step = 0;
+  int world = 1;
+};
 
 /// `required`: where it cannot be written, the rest of the actions are not carried out and RecordFailed follows.
-struct AppendJournal { std::string event; Json data; bool required = true; };
-struct AppendMetrics { Json line; };
+struct AppendJournal {
+  std::string event;
+  Json data;
+  bool required = true;
+};
+struct AppendMetrics {
+  Json line;
+};
 
 enum class Outcome { kFinished, kStopped, kFailed };
 /// Nothing follows. `error` is set unless finished.
-struct EndRun { Outcome outcome = Outcome::kFailed; Error error; };
+struct EndRun {
+  Outcome outcome = Outcome::kFailed;
+  Error error;
+};
 
 /// Only the reason: something worth a line in the log, nothing to do.
 struct Note {};
@@ -47,9 +79,9 @@ struct Note {};
 enum class Tone { kQuiet, kInfo, kWarning };  ///< at which level the reason is logged: debug, info, warn
 
 struct Action {
-  std::variant<action::StartGroup, action::EndGroup, action::Welcome, action::Send, action::Drop, action::StoreCheckpoint,
-               action::PruneCheckpoints, action::AggregateSnapshot, action::AppendJournal, action::AppendMetrics,
-               action::EndRun, action::Note>
+  std::variant<action::StartGroup, action::EndGroup, action::Welcome, action::Send, action::Drop,
+               action::StoreCheckpoint, action::PruneCheckpoints, action::AggregateSnapshot, action::AppendJournal,
+               action::AppendMetrics, action::EndRun, action::Note>
       what;
   std::string reason;
   Tone tone = Tone::kQuiet;

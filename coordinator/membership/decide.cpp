@@ -22,11 +22,11 @@ void Transition::on(const event::Tick&) {
     case GroupPhase::kGathering:
       if (state_.world == 0 && !facts_.supervised) return;  // A person takes as long as it takes.
       if (now_ - state_.phase_since <= facts_.join_timeout) return;
-      state_.cause = EndCause{
-          EndCause::Kind::kLost,
-          run_error(std::to_string(state_.members.size()) + " of " +
-                    std::to_string(state_.world == 0 ? facts_.workers : state_.world) + " workers came within " +
-                    std::to_string(facts_.join_timeout.count() / 1000) + " s")};
+      state_.cause =
+          EndCause{EndCause::Kind::kLost,
+                   run_error(std::to_string(state_.members.size()) + " of " +
+                             std::to_string(state_.world == 0 ? facts_.workers : state_.world) +
+                             " workers came within " + std::to_string(facts_.join_timeout.count() / 1000) + " s")};
       return end_group("the group is not complete");
     case GroupPhase::kTraining:
       if (state_.all_finished) {
@@ -68,15 +68,19 @@ std::string Transition::rank_name(int rank) const {
 
 std::string describe_phase(const RunState& state) {
   switch (state.phase) {
-    case GroupPhase::kNone: return "starting";
-    case GroupPhase::kGathering: return state.stop_requested ? "stopping" : "waiting for workers";
+    case GroupPhase::kNone:
+      return "starting";
+    case GroupPhase::kGathering:
+      return state.stop_requested ? "stopping" : "waiting for workers";
     case GroupPhase::kTraining: {
       if (state.stop_requested) return "stopping";
       const auto first = state.members.find(0);
       return first == state.members.end() ? "training" : first->second.phase;
     }
-    case GroupPhase::kEnding: return state.stop_requested ? "stopping" : "ending the workers";
-    case GroupPhase::kOver: return "evaluating";
+    case GroupPhase::kEnding:
+      return state.stop_requested ? "stopping" : "ending the workers";
+    case GroupPhase::kOver:
+      return "evaluating";
   }
   return "unknown";
 }

@@ -1,9 +1,9 @@
 // How a group ends, what its end means for the run, and the run's end.
 //
 // A worker that meets an error says so (Failed), leaves, and then the launcher ends the others. A worker that is killed
-// says nothing; then another may well fail for its sake and say so. Telling the two apart needs the order: a loss without
-// a word is the cause unless a worker that had failed was gone before it. Where the order is lost (both arrive at once)
-// this errs towards trying again, which costs a restart; the other error would end a run that could go on.
+// says nothing; then another may well fail for its sake and say so. Telling the two apart needs the order: a loss
+// without a word is the cause unless a worker that had failed was gone before it. Where the order is lost (both arrive
+// at once) this errs towards trying again, which costs a restart; the other error would end a run that could go on.
 #include <algorithm>
 
 #include "coordinator/membership/transition.hpp"
@@ -52,7 +52,8 @@ void Transition::end_group(const std::string& reason, bool by_force) {
   }
   // A group that a person started is not ours to signal: without its coordinator it ends by itself.
   for (const auto& [rank, member] : state_.members)
-    if (member.connected) act(action::Drop{member.connection, std::nullopt}, "ending the workers: " + reason, Tone::kInfo);
+    if (member.connected)
+      act(action::Drop{member.connection, std::nullopt}, "ending the workers: " + reason, Tone::kInfo);
 }
 
 /// A failed worker was gone before the present loss: the loss is the launcher's doing.
@@ -91,7 +92,8 @@ void Transition::on(const event::GroupExited& exited) {
   if (state_.exited || (!has_group() && state_.phase != GroupPhase::kEnding)) return;
   state_.exited = exited;
   state_.exited_at = now_;
-  note("the workers' launcher " + exited.description, state_.end_asked || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
+  note("the workers' launcher " + exited.description,
+       state_.end_asked || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
   enter(GroupPhase::kEnding);
 }
 
@@ -118,9 +120,10 @@ void Transition::conclude() {
   journal("generation_ended",
           {{"generation", state_.generation.value()},
            {"reason", state_.all_finished ? "finished"
-                      : state_.cause      ? (state_.cause->kind == EndCause::Kind::kStopped ? "stopped" : state_.cause->error.message)
-                      : state_.failure    ? state_.failure->message
-                                          : "the group " + how},
+                      : state_.cause
+                          ? (state_.cause->kind == EndCause::Kind::kStopped ? "stopped" : state_.cause->error.message)
+                      : state_.failure ? state_.failure->message
+                                       : "the group " + how},
            {"exit", state_.exited ? Json(state_.exited->status) : Json()}});
   if (state_.cause && state_.cause->kind == EndCause::Kind::kFailed) return end_failed(state_.cause->error);
   if (state_.all_finished) {
@@ -128,14 +131,16 @@ void Transition::conclude() {
     enter(GroupPhase::kOver);
     return act(action::EndRun{action::Outcome::kFinished, {}}, "the run has finished", Tone::kInfo);
   }
-  if (state_.failure && (!state_.cause || state_.cause->kind != EndCause::Kind::kLost)) return end_failed(*state_.failure);
+  if (state_.failure && (!state_.cause || state_.cause->kind != EndCause::Kind::kLost))
+    return end_failed(*state_.failure);
   if (state_.stop_requested) return end_stopped();
   const int status = state_.exited ? state_.exited->status : 0;
   if (!state_.cause && !state_.welcomed && (status == 2 || status == 3 || status == 6))
-    return end_failed({static_cast<ErrorCode>(status), "the workers did not start: their launcher " + how, facts_.log_place,
-                       "What they said is at the end of that file."});
+    return end_failed({static_cast<ErrorCode>(status), "the workers did not start: their launcher " + how,
+                       facts_.log_place, "What they said is at the end of that file."});
   if (!state_.cause)
-    state_.cause = EndCause{EndCause::Kind::kLost, run_error("the workers' launcher " + how + " before the run was done")};
+    state_.cause =
+        EndCause{EndCause::Kind::kLost, run_error("the workers' launcher " + how + " before the run was done")};
   restart_or_fail();
 }
 
@@ -146,8 +151,8 @@ void Transition::restart_or_fail() {
   ++state_.restarts;
   ++state_.restarts_in_row;
   forget_group();
-  start_group("restart " + std::to_string(state_.restarts_in_row) + " of at most " + std::to_string(facts_.max_restarts) +
-              " without a new checkpoint, as " + last.message);
+  start_group("restart " + std::to_string(state_.restarts_in_row) + " of at most " +
+              std::to_string(facts_.max_restarts) + " without a new checkpoint, as " + last.message);
 }
 
 Error Transition::too_many_deaths(const Error& last) const {
@@ -155,16 +160,17 @@ Error Transition::too_many_deaths(const Error& last) const {
                        " times in a row without a new checkpoint; the last time: " +
                        (state_.failure ? state_.failure->message : last.message),
                    facts_.log_place,
-                   "Look there for the reason. The run keeps its checkpoint of step " + std::to_string(committed_step()) +
-                       "; resume it with: " + facts_.resume_command);
+                   "Look there for the reason. The run keeps its checkpoint of step " +
+                       std::to_string(committed_step()) + "; resume it with: " + facts_.resume_command);
 }
 
 Error Transition::death_by_hand(const Error& last) const {
   return run_error("the group of workers that was started by hand has died: " +
                        (state_.failure ? state_.failure->message : last.message),
                    {},
-                   "The run can be resumed from step " + std::to_string(committed_step()) + ". Start its coordinator again:\n    " +
-                       facts_.resume_command + "\n  and then the workers:\n    " + facts_.start_command);
+                   "The run can be resumed from step " + std::to_string(committed_step()) +
+                       ". Start its coordinator again:\n    " + facts_.resume_command +
+                       "\n  and then the workers:\n    " + facts_.start_command);
 }
 
 void Transition::forget_group() {
@@ -184,7 +190,10 @@ void Transition::forget_group() {
 void Transition::end_failed(Error error) {
   enter(GroupPhase::kOver);
   journal("run_failed",
-          {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"where", error.where}, {"step", committed_step()}},
+          {{"code", static_cast<int>(error.code)},
+           {"message", error.message},
+           {"where", error.where},
+           {"step", committed_step()}},
           /*required=*/false);
   act(action::EndRun{action::Outcome::kFailed, error}, "the run has failed: " + error.message, Tone::kWarning);
 }
@@ -192,10 +201,11 @@ void Transition::end_failed(Error error) {
 void Transition::end_stopped() {
   enter(GroupPhase::kOver);
   journal("run_stopped", {{"step", committed_step()}});
-  Error error{ErrorCode::kStopped,
-              "stopped by request at step " + std::to_string(committed_step()) + "; resume with: " + facts_.resume_command,
-              {},
-              {}};
+  Error error{
+      ErrorCode::kStopped,
+      "stopped by request at step " + std::to_string(committed_step()) + "; resume with: " + facts_.resume_command,
+      {},
+      {}};
   act(action::EndRun{action::Outcome::kStopped, std::move(error)}, "the run has stopped", Tone::kInfo);
 }
 

@@ -71,22 +71,25 @@ void Transition::on(const event::WorkerCame& came) {
   member.fingerprint = hello.fingerprint;
   member.last_heard = now_;
   note(rank_name(hello.rank) + " has come, " + std::to_string(state_.members.size()) + " of " +
-       std::to_string(state_.world) + (hello.world == facts_.workers ? "" : " (the configuration says " + std::to_string(facts_.workers) + ")"));
+       std::to_string(state_.world) +
+       (hello.world == facts_.workers ? "" : " (the configuration says " + std::to_string(facts_.workers) + ")"));
   if (auto conflict = fingerprint_conflict()) return fail(std::move(*conflict));
   if (static_cast<int>(state_.members.size()) == state_.world) welcome_all();
 }
 
 /// Bits are promised for one way of computing: all ranks' and every generation's.
 std::optional<Error> Transition::fingerprint_conflict() const {
-  const std::string& expected = state_.fingerprint.empty() ? state_.members.begin()->second.fingerprint : state_.fingerprint;
+  const std::string& expected =
+      state_.fingerprint.empty() ? state_.members.begin()->second.fingerprint : state_.fingerprint;
   for (const auto& [rank, member] : state_.members) {
     if (member.fingerprint == expected) continue;
-    return usage_error(rank_name(rank) + " computes differently from " +
-                           (state_.fingerprint.empty() ? "another worker" : "how the run began") +
-                           ", so the weights would differ: \"" + member.fingerprint + "\" instead of \"" + expected + "\"",
-                       "numeric fingerprint",
-                       "Resume it where it began (same processor features or GPU, threads and library versions), or begin "
-                       "a new run with model.init set to its newest checkpoint.");
+    return usage_error(
+        rank_name(rank) + " computes differently from " +
+            (state_.fingerprint.empty() ? "another worker" : "how the run began") +
+            ", so the weights would differ: \"" + member.fingerprint + "\" instead of \"" + expected + "\"",
+        "numeric fingerprint",
+        "Resume it where it began (same processor features or GPU, threads and library versions), or begin "
+        "a new run with model.init set to its newest checkpoint.");
   }
   return std::nullopt;
 }
@@ -97,21 +100,23 @@ void Transition::welcome_all() {
   enter(GroupPhase::kTraining);
   Json hosts = Json::array();
   for (const auto& [rank, member] : state_.members) hosts.push_back(member.host);
-  journal("generation_started",
-          {{"generation", state_.generation.value()},
-           {"world", state_.world},
-           {"launcher", facts_.launcher},
-           {"group", state_.group},
-           {"hosts", std::move(hosts)},
-           {"fingerprint", state_.fingerprint},
-           {"resume_from", state_.checkpoint ? Json(state_.checkpoint->step.value()) : Json()},
-           {"start_step", committed_step()},
-           {"reason", state_.restarts > 0 ? "restarted after a loss" : state_.checkpoint ? "resumed" : "started"}});
+  journal("generation_started", {{"generation", state_.generation.value()},
+                                 {"world", state_.world},
+                                 {"launcher", facts_.launcher},
+                                 {"group", state_.group},
+                                 {"hosts", std::move(hosts)},
+                                 {"fingerprint", state_.fingerprint},
+                                 {"resume_from", state_.checkpoint ? Json(state_.checkpoint->step.value()) : Json()},
+                                 {"start_step", committed_step()},
+                                 {"reason", state_.restarts > 0 ? "restarted after a loss"
+                                            : state_.checkpoint ? "resumed"
+                                                                : "started"}});
   const std::optional<Step> resume = state_.checkpoint ? std::optional(state_.checkpoint->step) : std::nullopt;
   for (auto& [rank, member] : state_.members) {
     member.step = committed_step();
     member.phase = "starting";
-    act(action::Welcome{member.connection, state_.generation, resume, Step(committed_step())}, "welcome " + rank_name(rank));
+    act(action::Welcome{member.connection, state_.generation, resume, Step(committed_step())},
+        "welcome " + rank_name(rank));
   }
   note("all " + std::to_string(state_.world) + " workers have joined, at step " + std::to_string(committed_step()));
   state_.leases = LeaseWindow(facts_.lease, committed_step());

@@ -64,7 +64,8 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
   if (done.step < state_.leases.start() || done.step > state_.leases.end())
     return violation(speaker, "step " + std::to_string(done.step) + " is outside its lease");
   const bool trained = kind_of(done.metrics) == "train";
-  if (trained && done.step <= state_.leases.newest()) return note("step " + std::to_string(done.step) + " is known already", Tone::kQuiet);
+  if (trained && done.step <= state_.leases.newest())
+    return note("step " + std::to_string(done.step) + " is known already", Tone::kQuiet);
   speaker.member->step = std::max(speaker.member->step, done.step);
   act(action::AppendMetrics{done.metrics}, "metrics of step " + std::to_string(done.step));
   if (!trained) return;
@@ -94,9 +95,9 @@ void Transition::on(const event::CheckpointStored& stored) {
   state_.parts.erase(stored.step);
   state_.checkpoint = CommittedCheckpoint{Step(stored.step), stored.weights_sha256};
   state_.restarts_in_row = 0;
-  journal("checkpoint_committed", {{"step", stored.step},
-                                   {"weights_sha256", stored.weights_sha256},
-                                   {"generation", state_.generation.value()}});
+  journal(
+      "checkpoint_committed",
+      {{"step", stored.step}, {"weights_sha256", stored.weights_sha256}, {"generation", state_.generation.value()}});
   note("checkpoint of step " + std::to_string(stored.step) + " committed, weights " + stored.weights_sha256);
   send_all(Committed{stored.step, stored.weights_sha256}, "committed");
   act(action::PruneCheckpoints{Step(stored.step)}, "older checkpoints");
@@ -138,7 +139,8 @@ void Transition::heard(const Speaker& speaker, const NcclId& id) {
 void Transition::heard(const Speaker& speaker, const Failed& failed) {
   speaker.member->failed = true;
   const bool is_code = failed.code == 2 || failed.code == 3 || failed.code == 4 || failed.code == 6;
-  Error error{is_code ? static_cast<ErrorCode>(failed.code) : ErrorCode::kRun, failed.message, failed.where, failed.hint};
+  Error error{is_code ? static_cast<ErrorCode>(failed.code) : ErrorCode::kRun, failed.message, failed.where,
+              failed.hint};
   note(rank_name(speaker.rank) + " failed: " + to_string(error), Tone::kWarning);
   if (state_.failure) return;
   state_.failure = std::move(error);
@@ -147,12 +149,14 @@ void Transition::heard(const Speaker& speaker, const Failed& failed) {
 
 void Transition::heard(const Speaker& speaker, const Finished& finished) {
   if (!state_.leases.last() || finished.step != state_.leases.end() || committed_step() != finished.step)
-    return violation(speaker, "it finished at step " + std::to_string(finished.step) + ", which is not where the run ends");
+    return violation(speaker,
+                     "it finished at step " + std::to_string(finished.step) + ", which is not where the run ends");
   speaker.member->finished = true;
   speaker.member->phase = "finished";
   speaker.member->step = finished.step;
-  const bool all = static_cast<int>(state_.members.size()) == state_.world &&
-                   std::all_of(state_.members.begin(), state_.members.end(), [](const auto& m) { return m.second.finished; });
+  const bool all =
+      static_cast<int>(state_.members.size()) == state_.world &&
+      std::all_of(state_.members.begin(), state_.members.end(), [](const auto& m) { return m.second.finished; });
   if (!all || state_.all_finished) return;
   state_.all_finished = true;
   state_.finished_at = now_;

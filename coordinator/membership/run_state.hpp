@@ -18,7 +18,7 @@ namespace plumbline {
 
 /// What does not change while a coordinator serves.
 struct RunFacts {
-  int workers = 1;         ///< asked for
+  int workers = 1;  ///< asked for
   int lanes = 12;
   LeasePolicy lease;       ///< lease.steps is the run's length
   int max_restarts = 3;    ///< of died groups in a row without a new checkpoint
@@ -27,10 +27,10 @@ struct RunFacts {
   std::string resume_command, start_command, log_place;  ///< for messages
   std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
   std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
-  std::chrono::milliseconds failure_grace{5'000};        ///< for a group to end by itself after a worker reported an error
-  std::chrono::milliseconds finish_grace{30'000};        ///< … after all its workers have finished
-  std::chrono::milliseconds terminate_grace{5'000};      ///< … after it was asked to
-  std::chrono::milliseconds drain_grace{2'000};          ///< for the last messages of a group that has ended
+  std::chrono::milliseconds failure_grace{5'000};    ///< for a group to end by itself after a worker reported an error
+  std::chrono::milliseconds finish_grace{30'000};    ///< … after all its workers have finished
+  std::chrono::milliseconds terminate_grace{5'000};  ///< … after it was asked to
+  std::chrono::milliseconds drain_grace{2'000};      ///< for the last messages of a group that has ended
 };
 
 enum class GroupPhase {

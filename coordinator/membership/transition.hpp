@@ -32,7 +32,11 @@ class Transition {
   void conclude_when_gone();
 
  private:
-  struct Speaker { int rank; Member* member; ConnectionId connection; };
+  struct Speaker {
+    int rank;
+    Member* member;
+    ConnectionId connection;
+  };
 
   // joining.cpp
   void start_group(const std::string& reason);

@@ -16,8 +16,8 @@ inline constexpr int kMostParts = 4096;
 class CheckpointParts {
  public:
   /// True when this part makes the checkpoint complete; false when others are missing, or when it was known already.
-  /// A run error, naming the file, for a part that cannot be: a name that is not a plain file's, another number of parts
-  /// than before, or a known file with other contents.
+  /// A run error, naming the file, for a part that cannot be: a name that is not a plain file's, another number of
+  /// parts than before, or a known file with other contents.
   Result<bool> add(const PartWritten& part);
   [[nodiscard]] bool complete() const { return parts_ > 0 && static_cast<int>(files_.size()) == parts_; }
   /// Sorted by name.

@@ -1,12 +1,13 @@
 // How far the workers of one generation may train: a window of steps that moves on with them. Pure; no clock.
 //
-// Every rank holds its own lanes for the same steps (start, end]. A worker that has used up its lease waits for a longer
-// one; one that has used up the *last* lease finishes. Ranks take steps in lockstep, but leases reach them at different
-// times, so these hold within a generation:
+// Every rank holds its own lanes for the same steps (start, end]. A worker that has used up its lease waits for a
+// longer one; one that has used up the *last* lease finishes. Ranks take steps in lockstep, but leases reach them at
+// different times, so these hold within a generation:
 //   - `end` never falls, so a step that some rank was allowed stays allowed;
-//   - the last lease has the largest end ever granted, and nothing follows it. A rank that has it and one that still has
-//     an earlier lease therefore agree on every step up to that end, the second waits there for the last lease, and both
-//     finish at the same step;
+//   - the last lease has the largest end ever granted, and nothing follows it. A rank that has it and one that still
+//   has
+//     an earlier lease therefore agree on every step up to that end, the second waits there for the last lease, and
+//     both finish at the same step;
 //   - whether the end is a stop is said only in the last lease, so no rank finishes as if trained while another stops.
 // The window is about a second of steps (never fewer than two): long enough that nobody waits, as it is extended when
 // half of it is used; short enough that a stop, which lets the granted steps be taken, comes soon.

@@ -1,4 +1,8 @@
 // Running the coordinator of one run from its start (or newest checkpoint) to its end.
+//
+// serve_run opens the log itself: logs/coordinator.log and the standard error stream. A caller calls init_log neither
+// before nor after. SIGINT, SIGTERM and SIGUSR1 (a batch system's warning) ask for a stop; a second one does not wait.
+// Call both functions on the thread that lives as long as the process: launched workers end with it.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -9,10 +13,20 @@
 #include "common/record/run_layout.hpp"
 
 namespace plumbline {
-struct RunOutcome { Step step; std::string weights_sha256; };
-/// Make the run directory (config.yaml, secret, logs/, journal) for a new run. Refuses a directory that holds a run.
+
+struct RunOutcome {
+  Step step;
+  std::string weights_sha256;
+};
+
+/// Make the run directory (config.yaml, secret, logs/, journal) for a new run: whole, or on an error not at all. Checks
+/// first what can be known before training: the dataset, norms, start model, launcher and port. Refuses a directory
+/// that holds a run, or anything else. In config.yaml `data` and `model.init` become absolute.
 Status create_run(const RunLayout& layout, const RunConfig& config);
+
 /// Serve, launch, lease, commit, aggregate and report until the run is done. kStopped when stopped by request
-/// (resumable), kRun when it failed. `workers` overrides the configuration's count for this start.
+/// (resumable), kRun when it failed. `workers` overrides the configuration's count for this start. A finished run's
+/// outcome is returned at once, unless `config` has more steps than it was trained for.
 Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers);
+
 }  // namespace plumbline

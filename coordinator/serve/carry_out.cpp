@@ -1,0 +1,199 @@
+// What decide() wants done, action by action.
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "common/core/files.hpp"
+#include "common/record/metrics.hpp"
+#include "coordinator/aggregate/aggregate.hpp"
+#include "coordinator/report/report.hpp"
+#include "coordinator/serve/commit.hpp"
+#include "coordinator/serve/coordinator.hpp"
+
+namespace plumbline {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t kGroupNameBytes = 16;
+
+/// Libraries throw; a thread that computes must not end the program for it.
+template <class Work>
+Status guarded(const Work& work) {
+  try {
+    return work();
+  } catch (const std::exception& e) {
+    return run_error(std::string("a library failed: ") + e.what());
+  }
+}
+
+template <class Work>
+asio::awaitable<Status> on_thread(asio::thread_pool& thread, Work work) {
+  co_return co_await asio::co_spawn(
+      thread, [work = std::move(work)]() -> asio::awaitable<Status> { co_return guarded(work); }, asio::use_awaitable);
+}
+
+}  // namespace
+
+template <class Work, class Then>
+void Coordinator::off_loop(Work work, Then then) {
+  asio::post(worker_thread_,
+             [this, work = std::move(work), then = std::move(then), loop = asio::make_work_guard(io_)]() mutable {
+               asio::post(io_, [result = guarded(work), then = std::move(then)] { then(result); });
+             });
+}
+
+// --- the group
+
+void Coordinator::carry_out(const action::StartGroup& start) {
+  LaunchRequest request{start.workers, to_hex(random_bytes(kGroupNameBytes)), start.generation};
+  if (const Status published = publish_address(); published.has_error())
+    return feed(event::GroupNotStarted{published.error()});
+  const std::string command = run_.launcher->command(request);
+  if (run_.facts.supervised)
+    spdlog::info("launching: {}", command);
+  else
+    spdlog::info("waiting for workers; start them with: {}", command);
+  auto group = run_.launcher->start(request);
+  if (group.has_error()) return feed(event::GroupNotStarted{group.error()});
+  group_ = std::move(group).value();
+  if (run_.facts.supervised) watch_group();
+  feed(event::GroupStarted{run_.facts.supervised ? request.group : std::string()});
+}
+
+void Coordinator::watch_group() {
+  // A duplicate: the group closes its own.
+  group_exit_.emplace(io_, dup(group_->pidfd()));
+  group_exit_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+    if (error || !group_) return;
+    const GroupExit exit = group_->wait();
+    group_.reset();
+    feed(event::GroupExited{exit.status, exit.description});
+  });
+}
+
+void Coordinator::carry_out(const action::EndGroup& end) {
+  if (!group_) return;
+  if (end.by_force)
+    group_->kill();
+  else
+    group_->terminate();
+}
+
+void Coordinator::carry_out(const action::Welcome& welcome) {
+  Connection* connection = find(welcome.connection);
+  if (connection == nullptr) return;
+  Welcome message;
+  message.generation = welcome.generation;
+  message.start_step = welcome.start.value();
+  if (welcome.resume_from)
+    message.resume_from = run_.layout.checkpoint(*welcome.resume_from).lexically_relative(run_.layout.root()).string();
+  connection->welcome(std::move(message));
+}
+
+void Coordinator::carry_out(const action::Send& send) {
+  if (Connection* connection = find(send.connection)) connection->send(send.message);
+}
+
+void Coordinator::carry_out(const action::Drop& drop) {
+  Connection* connection = find(drop.connection);
+  if (connection == nullptr) return;
+  if (drop.farewell)
+    connection->refuse(*drop.farewell);
+  else
+    connection->close("the coordinator ended it");
+}
+
+// --- files
+
+void Coordinator::carry_out(const action::StoreCheckpoint& store) {
+  const std::int64_t step = store.manifest.step.value();
+  off_loop([layout = run_.layout, manifest = store.manifest] { return store_checkpoint(layout, manifest); },
+           [this, step, weights = store.manifest.weights_sha256()](const Status& stored) {
+             if (stored.has_error()) return feed(event::CheckpointNotStored{step, stored.error()});
+             feed(event::CheckpointStored{step, weights});
+           });
+}
+
+void Coordinator::carry_out(const action::PruneCheckpoints& prune) {
+  off_loop(
+      [layout = run_.layout, newest = prune.newest, keep = run_.config.checkpoint.keep]() -> Status {
+        prune_checkpoints(layout, newest, keep);
+        return {};
+      },
+      [](const Status&) {});
+}
+
+void Coordinator::carry_out(const action::AggregateSnapshot& aggregate) {
+  off_loop([layout = run_.layout, aggregate,
+            rows = num_probe_rows_] { return aggregate_snapshot(layout, Step(aggregate.step), aggregate.world, rows); },
+           [this, step = aggregate.step](const Status& done) {
+             feed(event::SnapshotAggregated{step, done.has_error() ? done.error() : Error{}, done.has_error()});
+           });
+}
+
+void Coordinator::record(Status status) {
+  if (status.has_error()) record_error_ = status.error();
+}
+
+void Coordinator::carry_out(const action::AppendJournal& append) {
+  const Status written = run_.journal.append(append.event, append.data);
+  if (append.required) return record(written);
+  if (written.has_error()) spdlog::error("the journal does not say {}: {}", append.event, to_string(written.error()));
+}
+
+void Coordinator::carry_out(const action::AppendMetrics& append) {
+  run_.progress.add(append.line);
+  record(append_metrics(run_.layout.metrics(), append.line));
+}
+
+// --- the run's end
+
+void Coordinator::carry_out(const action::EndRun& ending) {
+  if (outcome_) return;
+  if (ending.outcome != action::Outcome::kFinished) return end(ending.error);
+  spawn([](Coordinator& self) -> asio::awaitable<void> {
+    Result<RunOutcome> outcome = co_await self.complete();
+    if (outcome.has_error()) {
+      const Error& error = outcome.error();
+      self.carry_out(action::AppendJournal{
+          "run_failed",
+          {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"where", error.where}},
+          /*required=*/false});
+    }
+    self.end(std::move(outcome));
+  }(*this));
+}
+
+/// All workers have finished: what they wrote becomes the summary and the report.
+asio::awaitable<Result<RunOutcome>> Coordinator::complete() {
+  const CommittedCheckpoint final = *run_.state.checkpoint;
+  spdlog::info("judging and comparing what the models wrote …");
+  const Status summed = co_await on_thread(worker_thread_, [this, final] {
+    return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256);
+  });
+  if (summed.has_error()) co_return summed.error();
+  const Json where = {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}};
+  Status recorded = run_.journal.append("evaluated", where);
+  if (recorded.has_error()) co_return recorded.error();
+  const Status reported = co_await on_thread(worker_thread_, [this] { return write_report(run_.layout); });
+  if (reported.has_error()) co_return reported.error();
+  recorded = run_.journal.append("run_finished", where);
+  if (recorded.has_error()) co_return recorded.error();
+  spdlog::info("finished at step {}, weights {}; report: {}", final.step.value(), final.weights_sha256,
+               run_.layout.report().string());
+  co_return RunOutcome{final.step, final.weights_sha256};
+}
+
+void Coordinator::end(Result<RunOutcome> outcome) {
+  if (outcome_) return;
+  outcome_ = std::move(outcome);
+  // Not at once: what was just said to a peer is being written.
+  asio::post(io_, [this] { io_.stop(); });
+}
+
+}  // namespace plumbline

@@ -1,0 +1,79 @@
+#include "coordinator/serve/commit.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+#include "common/core/files.hpp"
+#include "coordinator/serve/disk.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status compare(const fs::path& file, const ManifestFile& reported) {
+  std::error_code ec;
+  const auto bytes = fs::file_size(file, ec);
+  if (ec) return run_error("a part of the checkpoint is gone: " + ec.message(), file.string());
+  PLUMBLINE_ASSIGN(const std::string sha256, sha256_file(file));
+  if (bytes == reported.bytes && sha256 == reported.sha256) return {};
+  return run_error("a part of the checkpoint is not what the worker wrote", file.string(),
+                   "The disk, or another program, changed it. Check the file system, then resume the run.");
+}
+
+/// "step-00000100" → 100, and nothing for any other name.
+std::optional<Step> step_of(const RunLayout& layout, const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  const std::size_t digits = name.find_first_of("0123456789");
+  if (digits == std::string::npos) return std::nullopt;
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data() + digits, name.data() + name.size(), number);
+  if (error != std::errc() || layout.checkpoint(Step(number)).filename() != name) return std::nullopt;
+  return Step(number);
+}
+
+std::vector<fs::path> folders_in(const fs::path& parent) {
+  std::vector<fs::path> folders;
+  std::error_code ec;
+  for (fs::directory_iterator entry(parent, ec), end; !ec && entry != end; entry.increment(ec))
+    if (std::error_code ignored; entry->is_directory(ignored)) folders.push_back(entry->path());
+  return folders;
+}
+
+}  // namespace
+
+Status store_checkpoint(const RunLayout& layout, const CheckpointManifest& manifest) {
+  const fs::path partial = layout.partial_checkpoint(manifest.step), place = layout.checkpoint(manifest.step);
+  for (const ManifestFile& file : manifest.files) PLUMBLINE_TRY(compare(partial / file.name, file));
+  if (manifest.weights_sha256().empty()) return run_error("the checkpoint has no model.safetensors", partial.string());
+  PLUMBLINE_TRY(write_manifest(partial, manifest));
+  remove_folder(place);  // Never a committed one: a run goes on from its newest commit.
+  return move_folder(partial, place);
+}
+
+void prune_checkpoints(const RunLayout& layout, Step newest, int keep) {
+  std::vector<Step> older;
+  for (const fs::path& folder : folders_in(layout.checkpoints()))
+    if (const auto step = step_of(layout, folder); step && *step < newest) older.push_back(*step);
+  std::sort(older.begin(), older.end(), std::greater<>());
+  for (std::size_t i = static_cast<std::size_t>(std::max(keep - 1, 0)); i < older.size(); ++i)
+    remove_folder(layout.checkpoint(older[i]));
+}
+
+void remove_partial_checkpoints(const RunLayout& layout) {
+  for (const fs::path& folder : folders_in(layout.checkpoints())) {
+    const std::string name = folder.filename().string();
+    if (name.starts_with(".step-") && name.ends_with(".partial")) remove_folder(folder);
+  }
+}
+
+void remove_uncommitted_checkpoints(const RunLayout& layout, const std::set<Step>& committed) {
+  for (const fs::path& folder : folders_in(layout.checkpoints()))
+    if (const auto step = step_of(layout, folder); step && !committed.contains(*step)) remove_folder(folder);
+}
+
+}  // namespace plumbline

@@ -1,0 +1,84 @@
+// One peer's connection to the coordinator: the handshake, frames in, frames out. All on the event loop's one thread.
+//
+// What a peer can make the coordinator hold is bounded: a frame by the wire's limit, the time to prove the secret and
+// the silence of a client by deadlines, what waits to be sent to it by a byte limit. Breaking one ends the connection.
+// It keeps itself alive while an operation is pending; close() may be called at any time, and on_closed comes exactly
+// once for each connection that was started.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "common/core/result.hpp"
+#include "common/wire/message.hpp"
+#include "coordinator/membership/event.hpp"
+
+namespace plumbline {
+
+class Connection;
+
+/// Who is told. Outlives its connections.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  /// The peer has proved the secret. The owner answers with welcome(), or refuses.
+  virtual void on_hello(Connection& connection, const Hello& hello) = 0;
+  virtual void on_message(Connection& connection, Generation generation, Message message) = 0;
+  virtual void on_closed(Connection& connection, const std::string& reason) = 0;
+};
+
+struct ConnectionLimits {
+  std::chrono::milliseconds handshake{10'000};
+  std::chrono::milliseconds client_silence{60'000};
+  std::chrono::milliseconds farewell{1'000};  ///< for what is still to be sent when a connection is closed
+  std::size_t outgoing_bytes = 8u << 20;
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(boost::asio::ip::tcp::socket socket, ConnectionId id, std::string secret, ConnectionOwner& owner,
+             const ConnectionLimits& limits);
+
+  /// Begins the handshake. Call once, on a connection held by a shared_ptr.
+  void start();
+  /// Answers a hello: the peer learns that this is the run's coordinator, and frames carry `generation` from now on.
+  void welcome(Welcome welcome);
+  void send(const Message& message);
+  /// Says why, waits for that to be sent, closes.
+  void refuse(const Failed& why);
+  /// What was given to send() goes out first, as far as the peer takes it.
+  void close(const std::string& reason);
+
+  [[nodiscard]] ConnectionId id() const { return id_; }
+  [[nodiscard]] Role role() const { return hello_.role; }
+  [[nodiscard]] bool proven() const { return proven_; }
+
+ private:
+  boost::asio::awaitable<void> serve();
+  /// Challenge, hello, its proof; the reason when it fails.
+  boost::asio::awaitable<Status> shake_hands();
+  boost::asio::awaitable<Result<Frame>> read_frame();
+  void write_next();
+  void finish(const std::string& reason);
+  void arm_deadline(std::chrono::milliseconds limit, const std::string& reason);
+
+  boost::asio::ip::tcp::socket socket_;
+  boost::asio::steady_timer deadline_;
+  ConnectionId id_;
+  std::string secret_;
+  ConnectionOwner& owner_;
+  ConnectionLimits limits_;
+  std::string challenge_, reason_;
+  Hello hello_;
+  Generation generation_;
+  std::deque<std::string> outgoing_;
+  std::size_t outgoing_bytes_ = 0;
+  std::uint64_t deadlines_ = 0;
+  bool proven_ = false, writing_ = false, closed_ = false, closing_ = false;
+};
+
+}  // namespace plumbline

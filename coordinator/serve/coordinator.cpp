@@ -1,0 +1,206 @@
+#include "coordinator/serve/coordinator.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <utility>
+
+#include "common/data/plan.hpp"
+#include "coordinator/serve/commit.hpp"
+#include "coordinator/serve/listener.hpp"
+#include "coordinator/serve/status.hpp"
+
+namespace plumbline {
+
+namespace asio = boost::asio;
+
+namespace {
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr std::chrono::milliseconds kAcceptPause{100};  ///< after a failed accept (no descriptor left, …)
+}  // namespace
+
+Coordinator::Coordinator(ServableRun run) : run_(std::move(run)), signals_(io_), started_(run_.clock()) {
+  const Dataset& dataset = run_.dataset;
+  num_probe_rows_ = static_cast<std::int64_t>(
+      probe_rows(dataset.held_out(), dataset.info().norms.size(), run_.config.snapshot.examples, run_.config.seed)
+          .size());
+}
+
+Coordinator::~Coordinator() {
+  group_.reset();  // Ends what is left of the group.
+  worker_thread_.join();
+  std::error_code ignored;
+  if (published_) std::filesystem::remove(run_.layout.coordinator(), ignored);
+}
+
+Result<RunOutcome> Coordinator::serve() {
+  PLUMBLINE_ASSIGN(auto acceptor, open_listener(io_, run_.config.control));
+  port_ = acceptor.local_endpoint().port();
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) signals_.add(number);
+  PLUMBLINE_TRY(publish_address());
+  PLUMBLINE_TRY(run_.journal.append("coordinator_started", {{"pid", static_cast<std::int64_t>(getpid())},
+                                                            {"port", port_},
+                                                            {"workers", run_.facts.workers},
+                                                            {"launcher", run_.facts.launcher},
+                                                            {"steps", run_.facts.lease.steps},
+                                                            {"version", PLUMBLINE_VERSION}}));
+  spdlog::info("coordinator of {} listens on {} port {}", run_.layout.root().string(), run_.config.control.bind, port_);
+  spawn(accept_all(std::move(acceptor)));
+  spawn(tick());
+  spawn(take_signals());
+  feed(event::Begin{});
+  io_.run();
+  remove_partial_checkpoints(run_.layout);
+  return std::move(outcome_).value_or(run_error("the event loop ended before the run", run_.layout.root().string()));
+}
+
+Status Coordinator::publish_address() {
+  char hostname[256] = "";
+  static_cast<void>(gethostname(hostname, sizeof hostname - 1));
+  published_ = true;
+  return write_address(run_.layout, {run_.config.control.bind, port_, run_.state.generation, getpid(), hostname});
+}
+
+void Coordinator::spawn(asio::awaitable<void> coroutine) {
+  asio::co_spawn(io_, std::move(coroutine), [this](std::exception_ptr failure) {
+    if (!failure) return;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& e) {
+      end(run_error(std::string("the coordinator failed: ") + e.what(), run_.layout.root().string()));
+    }
+  });
+}
+
+// --- connections
+
+asio::awaitable<void> Coordinator::accept_all(asio::ip::tcp::acceptor acceptor) {
+  asio::steady_timer pause(io_);
+  for (;;) {
+    auto [error, socket] = co_await acceptor.async_accept(kAwait);
+    if (!error) {
+      admit(std::move(socket));
+      continue;
+    }
+    spdlog::warn("a connection could not be accepted: {}", error.message());
+    pause.expires_after(kAcceptPause);
+    co_await pause.async_wait(kAwait);
+  }
+}
+
+void Coordinator::admit(asio::ip::tcp::socket socket) {
+  std::size_t unproven = 0;
+  for (const auto& [id, connection] : connections_) unproven += connection->proven() ? 0 : 1;
+  if (unproven >= run_.most_unproven || connections_.size() >= run_.most_connections) {
+    spdlog::warn("a connection is turned away: {} wait to prove the secret, {} are open", unproven,
+                 connections_.size());
+    return;  // The socket closes.
+  }
+  ++newest_connection_;
+  auto connection =
+      std::make_shared<Connection>(std::move(socket), newest_connection_, run_.secret, *this, run_.limits);
+  connections_[newest_connection_] = connection;
+  connection->start();
+}
+
+void Coordinator::on_hello(Connection& connection, const Hello& hello) {
+  if (hello.role == Role::kWorker) return feed(event::WorkerCame{connection.id(), hello});
+  Welcome welcome;
+  welcome.generation = run_.state.generation;
+  connection.welcome(std::move(welcome));
+}
+
+void Coordinator::on_message(Connection& connection, Generation generation, Message message) {
+  if (connection.role() == Role::kClient) return answer_client(connection, message);
+  feed(event::WorkerSaid{connection.id(), generation, std::move(message)});
+}
+
+void Coordinator::on_closed(Connection& connection, const std::string& reason) {
+  const ConnectionId id = connection.id();
+  const bool is_worker = connection.proven() && connection.role() == Role::kWorker;
+  if (!connection.proven()) spdlog::warn("connection {} is closed: {}", id.value(), reason);
+  connections_.erase(id);
+  if (is_worker) feed(event::ConnectionLost{id, reason});
+}
+
+void Coordinator::answer_client(Connection& connection, const Message& message) {
+  if (std::holds_alternative<StatusRequest>(message))
+    return connection.send(
+        StatusReply{live_status({run_.layout, run_.config, run_.state, run_.progress, started_, run_.clock()})});
+  if (std::holds_alternative<StopRequest>(message)) {
+    feed(event::StopRequested{"plumbline stop", false});
+    return connection.send(StopReply{stop_reply()});
+  }
+  connection.close("a client does not say " + message_name(message));
+}
+
+std::string Coordinator::stop_reply() const {
+  const RunState& state = run_.state;
+  const std::string then = "; resume with: " + run_.facts.resume_command;
+  if (state.phase == GroupPhase::kTraining && state.leases.stops())
+    return "the run stops at step " + std::to_string(state.leases.end()) + ", after a checkpoint" + then;
+  if (state.all_finished) return "the run has trained its last step and is being evaluated: it finishes instead";
+  if (state.phase == GroupPhase::kTraining) return "the run stops at step " + std::to_string(state.leases.end()) + then;
+  return "the run stops now, at step " + std::to_string(state.checkpoint ? state.checkpoint->step.value() : 0) + then;
+}
+
+// --- time and signals
+
+asio::awaitable<void> Coordinator::tick() {
+  asio::steady_timer timer(io_);
+  for (;;) {
+    timer.expires_after(run_.tick);
+    co_await timer.async_wait(kAwait);
+    feed(event::Tick{});
+  }
+}
+
+asio::awaitable<void> Coordinator::take_signals() {
+  for (bool again = false;; again = true) {
+    const auto [error, number] = co_await signals_.async_wait(kAwait);
+    if (error) co_return;
+    const std::string name = number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGUSR1";
+    feed(event::StopRequested{name, again && number != SIGUSR1});
+  }
+}
+
+// --- decisions
+
+void Coordinator::feed(Event event) {
+  events_.push_back(std::move(event));
+  if (deciding_) return;
+  deciding_ = true;
+  while (!events_.empty()) {
+    const Event next = std::move(events_.front());
+    events_.pop_front();
+    decide_on(next);
+  }
+  deciding_ = false;
+}
+
+void Coordinator::decide_on(const Event& event) {
+  Decision decision = decide(run_.facts, std::move(run_.state), event, run_.clock());
+  run_.state = std::move(decision.state);
+  for (const Action& action : decision.actions) {
+    const auto level = action.tone == Tone::kWarning ? spdlog::level::warn
+                       : action.tone == Tone::kInfo  ? spdlog::level::info
+                                                     : spdlog::level::debug;
+    spdlog::log(level, "{}", action.reason);
+    std::visit([&](const auto& what) { carry_out(what); }, action.what);
+    if (!record_error_) continue;
+    // What follows would tell someone of what is not recorded.
+    events_.push_front(event::RecordFailed{*std::exchange(record_error_, std::nullopt)});
+    return;
+  }
+}
+
+Connection* Coordinator::find(ConnectionId id) {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+}  // namespace plumbline

@@ -1,0 +1,109 @@
+// The shell around decide(): feeds it what happens on sockets, processes, timers and signals, and carries out what it
+// answers. One event loop on one thread owns everything here; verification, aggregation and the report run on a second
+// thread, so that heartbeats are read while gigabytes are hashed.
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "common/data/dataset.hpp"
+#include "coordinator/launch/launch.hpp"
+#include "coordinator/membership/decide.hpp"
+#include "coordinator/serve/connection.hpp"
+#include "coordinator/serve/progress.hpp"
+#include "coordinator/serve/run.hpp"
+
+namespace plumbline {
+
+/// A run that may be served: checked, its journal locked.
+struct ServableRun {
+  RunLayout layout;
+  RunConfig config;
+  Journal journal;
+  Dataset dataset;
+  std::unique_ptr<Launcher> launcher;
+  RunFacts facts;
+  RunState state;  ///< from the journal
+  std::string secret;
+  Progress progress;
+  Clock clock;
+  std::chrono::milliseconds tick{100};
+  ConnectionLimits limits;
+  std::size_t most_unproven = 64, most_connections = 4096;
+};
+
+class Coordinator final : public ConnectionOwner {
+ public:
+  explicit Coordinator(ServableRun run);
+  ~Coordinator() override;
+
+  /// Listens, writes coordinator.json, and serves until the run's end. Once.
+  Result<RunOutcome> serve();
+
+ private:
+  // Connections.
+  boost::asio::awaitable<void> accept_all(boost::asio::ip::tcp::acceptor acceptor);
+  void admit(boost::asio::ip::tcp::socket socket);
+  void on_hello(Connection& connection, const Hello& hello) override;
+  void on_message(Connection& connection, Generation generation, Message message) override;
+  void on_closed(Connection& connection, const std::string& reason) override;
+  void answer_client(Connection& connection, const Message& message);
+  [[nodiscard]] std::string stop_reply() const;
+
+  // Time and signals.
+  boost::asio::awaitable<void> tick();
+  boost::asio::awaitable<void> take_signals();
+
+  // Decisions.
+  void feed(Event event);
+  void decide_on(const Event& event);
+  void carry_out(const action::StartGroup& start);
+  void carry_out(const action::EndGroup& end);
+  void carry_out(const action::Welcome& welcome);
+  void carry_out(const action::Send& send);
+  void carry_out(const action::Drop& drop);
+  void carry_out(const action::StoreCheckpoint& store);
+  void carry_out(const action::PruneCheckpoints& prune);
+  void carry_out(const action::AggregateSnapshot& aggregate);
+  void carry_out(const action::AppendJournal& append);
+  void carry_out(const action::AppendMetrics& append);
+  void carry_out(const action::EndRun& end);
+  void carry_out(const action::Note&) {}
+  void watch_group();
+  void record(Status status);
+
+  // The run's end.
+  boost::asio::awaitable<Result<RunOutcome>> complete();
+  void end(Result<RunOutcome> outcome);
+
+  Status publish_address();
+  Connection* find(ConnectionId id);
+  /// Runs `coroutine` on the loop; what it throws ends the run.
+  void spawn(boost::asio::awaitable<void> coroutine);
+  /// Runs `work` on the second thread, then `then` with its result on the loop.
+  template <class Work, class Then>
+  void off_loop(Work work, Then then);
+
+  ServableRun run_;
+  boost::asio::io_context io_;
+  boost::asio::thread_pool worker_thread_{1};
+  boost::asio::signal_set signals_;
+  std::map<ConnectionId, std::shared_ptr<Connection>> connections_;
+  ConnectionId newest_connection_;
+  std::unique_ptr<WorkerGroup> group_;
+  std::optional<boost::asio::posix::stream_descriptor> group_exit_;
+  std::deque<Event> events_;
+  std::optional<Error> record_error_;  ///< set by an action that could not be recorded
+  bool deciding_ = false, published_ = false;
+  std::int64_t num_probe_rows_ = 0;
+  int port_ = 0;
+  SteadyTime started_;
+  std::optional<Result<RunOutcome>> outcome_;
+};
+
+}  // namespace plumbline

@@ -1,0 +1,123 @@
+// A new run's directory. Everything is checked first; then it is made beside its place and renamed into it.
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+
+#include "common/core/files.hpp"
+#include "common/data/dataset.hpp"
+#include "common/data/plan.hpp"
+#include "common/record/checkpoint_manifest.hpp"
+#include "coordinator/journal/journal.hpp"
+#include "coordinator/launch/launch.hpp"
+#include "coordinator/serve/disk.hpp"
+#include "coordinator/serve/listener.hpp"
+#include "coordinator/serve/run.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status check_place(const RunLayout& layout) {
+  std::error_code ec;
+  const fs::path& root = layout.root();
+  if (fs::exists(layout.journal(), ec))
+    return usage_error("this directory holds a run already", root.string(),
+                       "Go on with it: plumbline resume " + root.string() + ". Or name another directory with --run.");
+  if (!fs::exists(root, ec)) return {};
+  if (fs::is_directory(root, ec) && fs::is_empty(root, ec)) return {};
+  return usage_error("the run's directory exists and is not empty", root.string(), "Name another one with --run.");
+}
+
+Status check_norms(const RunConfig& config, const DatasetInfo& info) {
+  for (const auto& [name, training] : config.norms) {
+    const bool known =
+        std::any_of(info.norms.begin(), info.norms.end(), [&](const Norm& norm) { return norm.name == name; });
+    if (known) continue;
+    std::string names;
+    for (const Norm& norm : info.norms) names += (names.empty() ? "" : ", ") + norm.name;
+    return usage_error("the dataset has no norm \"" + name + "\"", "norms." + name, "Its norms are: " + names + ".");
+  }
+  return {};
+}
+
+/// The vocabulary of the model that the run starts from, whose files are checked as far as they vouch for themselves.
+Result<int> start_vocabulary(const ModelConfig& model) {
+  if (model.init == "random") return model.vocab_size;
+  const fs::path folder = model.init;
+  std::error_code ec;
+  for (const char* name : {"config.json", "model.safetensors"})
+    if (!fs::is_regular_file(folder / name, ec))
+      return data_error("the start model's file is missing", (folder / name).string(),
+                        "Set model.init to a checkpoint folder, or to random.");
+  if (fs::exists(folder / "MANIFEST.json", ec)) PLUMBLINE_TRY(verify_checkpoint(folder));
+  PLUMBLINE_ASSIGN(const Json json, read_json_file(folder / "config.json"));
+  PLUMBLINE_ASSIGN(const ModelConfig read, from_hf_config(json, (folder / "config.json").string()));
+  return read.vocab_size;
+}
+
+Status check_model(const RunConfig& config, const DatasetInfo& info) {
+  PLUMBLINE_ASSIGN(const int vocabulary, start_vocabulary(config.model));
+  if (vocabulary >= info.vocab_size) return {};
+  return usage_error("the model's vocabulary of " + std::to_string(vocabulary) + " is smaller than the dataset's of " +
+                         std::to_string(info.vocab_size),
+                     "model.vocab_size", "Set it to the dataset's, or start from another model.");
+}
+
+Status check_port(const ControlConfig& control) {
+  boost::asio::io_context io;
+  PLUMBLINE_TRY(open_listener(io, control));
+  return {};
+}
+
+fs::path absolute(const std::string& path) {
+  std::error_code ec;
+  const fs::path whole = fs::absolute(path, ec);
+  return ec ? fs::path(path) : whole.lexically_normal();
+}
+
+RunConfig resolved(RunConfig config) {
+  config.data = absolute(config.data).string();
+  if (config.model.init != "random") config.model.init = absolute(config.model.init).string();
+  return config;
+}
+
+Status fill(const RunLayout& layout, const RunConfig& config, const Dataset& dataset) {
+  PLUMBLINE_TRY(make_folder(layout.logs()));
+  PLUMBLINE_TRY(write_file_atomically(layout.config(), to_yaml(config)));
+  PLUMBLINE_TRY(write_secret(layout));
+  PLUMBLINE_ASSIGN(Journal journal, Journal::open(layout));
+  return journal.append("run_created", {{"name", config.name},
+                                        {"seed", config.seed},
+                                        {"dataset", config.data},
+                                        {"dataset_hash", dataset.content_hash()},
+                                        {"version", PLUMBLINE_VERSION}});
+}
+
+}  // namespace
+
+Status create_run(const RunLayout& layout, const RunConfig& given) {
+  PLUMBLINE_TRY(check_place(layout));
+  const RunConfig config = resolved(given);
+  PLUMBLINE_ASSIGN(const auto launcher, make_launcher(config, config.workers.count, layout));
+  PLUMBLINE_TRY(launcher->check());
+  PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(config.data, Verify::kHashes));
+  PLUMBLINE_TRY(make_tokenizer(dataset.info().tokenizer));
+  PLUMBLINE_TRY(check_norms(config, dataset.info()));
+  PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), dataset.info().norms.size()));
+  PLUMBLINE_TRY(check_model(config, dataset.info()));
+  PLUMBLINE_TRY(check_port(config.control));
+
+  const fs::path root = absolute(layout.root().string());
+  const fs::path place = root.has_filename() ? root : root.parent_path();  // "runs/one/" names runs/one
+  const RunLayout beside(place.parent_path() /
+                         ("." + place.filename().string() + "." + to_hex(random_bytes(4)) + ".new"));
+  PLUMBLINE_TRY(make_folder(place.parent_path()));
+  Status made = fill(beside, config, dataset);
+  if (made.has_value()) made = move_folder(beside.root(), place);
+  if (made.has_error()) remove_folder(beside.root());
+  return made;
+}
+
+}  // namespace plumbline

@@ -1,0 +1,36 @@
+#include "coordinator/serve/run.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "common/core/log.hpp"
+#include "coordinator/serve/servable_run.hpp"
+
+namespace plumbline {
+namespace {
+
+Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& config, int workers) {
+  PLUMBLINE_ASSIGN(auto launcher, make_launcher(config, workers, layout));
+  PLUMBLINE_ASSIGN(ServableRun run, open_run(layout, config, workers, std::move(launcher)));
+  std::error_code ec;
+  std::filesystem::create_directories(layout.logs(), ec);
+  PLUMBLINE_TRY(init_log({.level = "info", .file = layout.coordinator_log()}));
+  if (const auto outcome = finished_outcome(run)) {
+    spdlog::info("the run has finished already, at step {}; set train.steps higher to go on", outcome->step.value());
+    return *outcome;
+  }
+  Coordinator coordinator(std::move(run));
+  return coordinator.serve();
+}
+
+}  // namespace
+
+Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers) {
+  try {
+    return open_and_serve(layout, config, workers.value_or(config.workers.count));
+  } catch (const std::exception& e) {  // Out of memory, a library's: the group is ended by now.
+    return run_error(std::string("the coordinator failed: ") + e.what(), layout.root().string(),
+                     "The run can be resumed with: plumbline resume " + layout.root().string());
+  }
+}
+
+}  // namespace plumbline

@@ -1,0 +1,20 @@
+// From a run directory to a run that a coordinator may serve: every check that needs no worker, and what the journal
+// says.
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "coordinator/serve/coordinator.hpp"
+
+namespace plumbline {
+
+/// Locks the journal; a second coordinator is a usage error that names the first. Errors: kData for a directory without
+/// a run, another dataset than the run's, or a damaged checkpoint; kUsage for settings that the run cannot go on with.
+/// `launcher` is make_launcher's, or a test's.
+Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, int workers,
+                             std::unique_ptr<Launcher> launcher);
+
+/// What a finished run came to, when nothing is left to do for `config`.
+std::optional<RunOutcome> finished_outcome(const ServableRun& run);
+
+}  // namespace plumbline
