@@ -28,9 +28,13 @@ std::string yaml_scalar(const std::string& text) {
   return starts_plain && std::all_of(text.begin(), text.end(), is_plain) ? text : in_json(text);
 }
 
+/// The shortest digits that read back to the same number, with the point that YAML 1.1 readers want before an exponent.
 std::string yaml_scalar(double value) {
   char buffer[32];
-  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+  std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
+  const std::size_t exponent = text.find('e');
+  if (exponent != std::string::npos && text.find('.') == std::string::npos) text.insert(exponent, ".0");
+  return text;
 }
 std::string yaml_scalar(bool value) { return value ? "true" : "false"; }
 std::string yaml_scalar(Objective value) { return to_string(value); }

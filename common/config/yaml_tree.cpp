@@ -42,7 +42,8 @@ class YamlTreeBuilder : public YAML::EventHandler {
   }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    if (awaits_key()) throw Refused{error_at(mark, "a key is empty")};
+    if (awaits_key())
+      throw Refused{error_at(mark, "a key is empty or null", "Put the word null in quotes if it is a name.")};
     place(begin(mark, anchor, "", YamlNode::Kind::kNull));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
