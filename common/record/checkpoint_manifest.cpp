@@ -81,6 +81,10 @@ Result<CheckpointManifest> read_manifest(const fs::path& folder) {
   const std::string where = (folder / kManifestFile).string();
   PLUMBLINE_ASSIGN(const std::string text, read_file(folder / kManifestFile, kMaxManifestBytes));
   PLUMBLINE_ASSIGN(const Json json, parse_json(text, where));
+  return manifest_from_json(json, where);
+}
+
+Result<CheckpointManifest> manifest_from_json(const Json& json, const std::string& where) {
   CheckpointManifest manifest;
   PLUMBLINE_ASSIGN(manifest.version, json_get<int>(json, "version", where));
   PLUMBLINE_TRY(check_version(manifest.version, where));

@@ -23,6 +23,7 @@ struct CheckpointManifest {
 
 Status write_manifest(const std::filesystem::path& folder, const CheckpointManifest& manifest);
 Result<CheckpointManifest> read_manifest(const std::filesystem::path& folder);
+Result<CheckpointManifest> manifest_from_json(const Json& json, const std::string& where);
 /// Reads the manifest and checks every file's size and SHA-256; the error names the file at fault.
 Result<CheckpointManifest> verify_checkpoint(const std::filesystem::path& folder);
 

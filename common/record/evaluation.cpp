@@ -62,25 +62,30 @@ Result<EvaluationRow> row_from_json(const Json& json, const std::string& where) 
 
 }  // namespace
 
+std::string to_line(const EvaluationRow& row) { return to_line(to_json(row)) + "\n"; }
+
 Status write_evaluation(const std::filesystem::path& file, const std::vector<EvaluationRow>& rows) {
   std::string text;
-  for (const EvaluationRow& row : rows) {
-    text += to_line(to_json(row));
-    text += '\n';
-  }
+  for (const EvaluationRow& row : rows) text += to_line(row);
   return write_file_atomically(file, text);
 }
 
 Result<std::vector<EvaluationRow>> read_evaluation(const std::filesystem::path& file) {
+  PLUMBLINE_ASSIGN(const std::string text, read_file(file));
+  return parse_evaluation(text, file.string());
+}
+
+Result<std::vector<EvaluationRow>> parse_evaluation(std::string_view text, const std::string& name) {
   std::vector<EvaluationRow> rows;
-  PLUMBLINE_TRY(for_each_json_line(file, LastLine::kMustBeWhole, [&](Json json, const std::string& where) -> Status {
-    PLUMBLINE_ASSIGN(EvaluationRow row, row_from_json(json, where));
-    if (!rows.empty() && row.row <= rows.back().row)
-      return data_error(
-          "row " + std::to_string(row.row) + " does not come after row " + std::to_string(rows.back().row), where);
-    rows.push_back(std::move(row));
-    return {};
-  }));
+  PLUMBLINE_TRY(
+      for_each_json_line(text, name, LastLine::kMustBeWhole, [&](Json json, const std::string& where) -> Status {
+        PLUMBLINE_ASSIGN(EvaluationRow row, row_from_json(json, where));
+        if (!rows.empty() && row.row <= rows.back().row)
+          return data_error(
+              "row " + std::to_string(row.row) + " does not come after row " + std::to_string(rows.back().row), where);
+        rows.push_back(std::move(row));
+        return {};
+      }));
   return rows;
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/core/result.hpp"
@@ -24,5 +25,8 @@ struct EvaluationRow {
 };
 Status write_evaluation(const std::filesystem::path& file, const std::vector<EvaluationRow>& rows);
 Result<std::vector<EvaluationRow>> read_evaluation(const std::filesystem::path& file);
+Result<std::vector<EvaluationRow>> parse_evaluation(std::string_view text, const std::string& name);
+/// One line of the file, with its newline.
+std::string to_line(const EvaluationRow& row);
 
 }  // namespace plumbline

@@ -1,22 +1,15 @@
 #include "common/record/json_lines.hpp"
 
-#include <string>
-#include <string_view>
-
-#include "common/core/files.hpp"
-
 namespace plumbline {
 
 namespace {
 constexpr std::size_t kMaxLineBytes = 16u << 20;
 }  // namespace
 
-Status for_each_json_line(const std::filesystem::path& file, LastLine last_line,
-                          const std::function<Status(Json object, const std::string& where)>& take) {
-  PLUMBLINE_ASSIGN(const std::string text, read_file(file));
+Status for_each_json_line(std::string_view text, const std::string& name, LastLine last_line, const TakeLine& take) {
   std::size_t number = 0;
   for (std::string_view rest = text; !rest.empty();) {
-    const std::string where = file.string() + ":" + std::to_string(++number);
+    const std::string where = name + ":" + std::to_string(++number);
     const std::size_t length = rest.find('\n');
     if (length == std::string_view::npos) {
       if (last_line == LastLine::kMayBeCut) return {};

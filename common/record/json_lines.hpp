@@ -1,7 +1,8 @@
-// The JSON-lines files of a run: one object a line. Bounded: a line may have 16 MiB, a file 1 GiB.
+// The JSON-lines files of a run: one object a line, of 16 MiB at most.
 #pragma once
-#include <filesystem>
 #include <functional>
+#include <string>
+#include <string_view>
 
 #include "common/core/json.hpp"
 #include "common/core/result.hpp"
@@ -14,8 +15,8 @@ enum class LastLine {
   kMustBeWhole,  ///< nothing can in a file that is written at once: a data error
 };
 
-/// Calls `take(object, "file:line")` for each line in order, until it returns an error.
-Status for_each_json_line(const std::filesystem::path& file, LastLine last_line,
-                          const std::function<Status(Json object, const std::string& where)>& take);
+/// Calls `take(object, "name:line")` for each line in order, until it returns an error.
+using TakeLine = std::function<Status(Json object, const std::string& where)>;
+Status for_each_json_line(std::string_view text, const std::string& name, LastLine last_line, const TakeLine& take);
 
 }  // namespace plumbline

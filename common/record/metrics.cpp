@@ -24,8 +24,13 @@ bool voids(const Measured& later, const Measured& earlier) {
 }  // namespace
 
 Result<std::vector<Json>> read_metrics(const std::filesystem::path& file) {
+  PLUMBLINE_ASSIGN(const std::string text, read_file(file));
+  return parse_metrics(text, file.string());
+}
+
+Result<std::vector<Json>> parse_metrics(std::string_view text, const std::string& name) {
   std::vector<Measured> kept;
-  PLUMBLINE_TRY(for_each_json_line(file, LastLine::kMayBeCut, [&](Json line, const std::string& where) -> Status {
+  PLUMBLINE_TRY(for_each_json_line(text, name, LastLine::kMayBeCut, [&](Json line, const std::string& where) -> Status {
     Measured measured;
     PLUMBLINE_ASSIGN(const auto kind, json_get<std::string>(line, "kind", where));
     PLUMBLINE_ASSIGN(measured.step, json_get<std::int64_t>(line, "step", where));

@@ -9,6 +9,8 @@
 // negative log-likelihood a token of the desired outputs. A key that does not apply is absent.
 #pragma once
 #include <filesystem>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/core/json.hpp"
@@ -18,6 +20,7 @@ namespace plumbline {
 /// All lines that are whole; a last line cut by a crash is ignored. After a restart a step can stand twice: the later
 /// line counts, and lines with a step beyond a later restart point are dropped. What is left is in the order of steps.
 Result<std::vector<Json>> read_metrics(const std::filesystem::path& file);
+Result<std::vector<Json>> parse_metrics(std::string_view text, const std::string& name);
 
 /// Adds one line; whatever a crash left of a cut one is removed first. One writer at a time (the coordinator).
 Status append_metrics(const std::filesystem::path& file, const Json& line);

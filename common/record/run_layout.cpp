@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include "common/core/files.hpp"
-#include "common/core/json.hpp"
 
 namespace plumbline {
 
@@ -43,6 +42,10 @@ Result<CoordinatorAddress> read_address(const RunLayout& layout) {
   const std::string where = layout.coordinator().string();
   PLUMBLINE_ASSIGN(const std::string text, read_file(layout.coordinator(), kMaxAddressBytes));
   PLUMBLINE_ASSIGN(const Json json, parse_json(text, where));
+  return address_from_json(json, where);
+}
+
+Result<CoordinatorAddress> address_from_json(const Json& json, const std::string& where) {
   CoordinatorAddress address;
   PLUMBLINE_ASSIGN(address.host, json_get<std::string>(json, "host", where));
   PLUMBLINE_ASSIGN(address.port, json_get<int>(json, "port", where));

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/core/ids.hpp"
+#include "common/core/json.hpp"
 #include "common/core/result.hpp"
 
 namespace plumbline {
@@ -42,6 +43,7 @@ class RunLayout {
 struct CoordinatorAddress { std::string host; int port = 0; Generation generation; std::int64_t pid = 0; std::string hostname; };
 Status write_address(const RunLayout& layout, const CoordinatorAddress& address);
 Result<CoordinatorAddress> read_address(const RunLayout& layout);
+Result<CoordinatorAddress> address_from_json(const Json& json, const std::string& where);
 
 /// 32 random bytes as hex, mode 0600. read_secret refuses a file that others may read.
 Status write_secret(const RunLayout& layout);
