@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "common/core/files.hpp"
+#include "tests/common/data/damage.hpp"
 #include "tests/common/plan/tiny_dataset.hpp"
 
 namespace plumbline {
@@ -100,17 +101,16 @@ TEST_F(DatasetTest, AMissingDatasetSaysHowToMakeOne) {
 TEST_F(DatasetTest, ADamagedShardIsNamed) {
   write(TinyDataset(12));
   const fs::path file = folder() / "train-00001.h5";
-  const std::string whole = read_file(file).value();
-  for (std::size_t i = 0; i < whole.size(); i += 211) {
-    std::string damaged = whole;
-    damaged[i] = static_cast<char>(~damaged[i]);
-    std::ofstream(file, std::ios::binary | std::ios::trunc) << damaged;
+  const std::size_t size = fs::file_size(file);
+  for (std::size_t i = 0; i < size; i += 211) {
+    flip_byte(file, i);
     for (const Verify verify : {Verify::kHashes, Verify::kSizes}) {
       const auto opened = Dataset::open(folder(), verify);
       ASSERT_TRUE(opened.has_error()) << i;
       EXPECT_EQ(opened.error().code, ErrorCode::kData);
       EXPECT_EQ(opened.error().where, file.string());
     }
+    flip_byte(file, i);
   }
   fs::remove(file);
   EXPECT_THAT(Dataset::open(folder()).error().message, HasSubstr("missing"));
