@@ -85,27 +85,27 @@ void Coordinator::carry_out(const action::EndGroup& end) {
 }
 
 void Coordinator::carry_out(const action::Welcome& welcome) {
-  Connection* connection = find(welcome.connection);
-  if (connection == nullptr) return;
+  Peer* peer = find(welcome.connection);
+  if (peer == nullptr) return;
   Welcome message;
   message.generation = welcome.generation;
   message.start_step = welcome.start.value();
   if (welcome.resume_from)
     message.resume_from = run_.layout.checkpoint(*welcome.resume_from).lexically_relative(run_.layout.root()).string();
-  connection->welcome(std::move(message));
+  peer->welcome(std::move(message));
 }
 
 void Coordinator::carry_out(const action::Send& send) {
-  if (Connection* connection = find(send.connection)) connection->send(send.message);
+  if (Peer* peer = find(send.connection)) peer->send(send.message);
 }
 
 void Coordinator::carry_out(const action::Drop& drop) {
-  Connection* connection = find(drop.connection);
-  if (connection == nullptr) return;
+  Peer* peer = find(drop.connection);
+  if (peer == nullptr) return;
   if (drop.farewell)
-    connection->refuse(*drop.farewell);
+    peer->refuse(*drop.farewell);
   else
-    connection->close("the coordinator ended it");
+    peer->close("the coordinator ended it");
 }
 
 // --- files

@@ -76,7 +76,7 @@ void Coordinator::spawn(asio::awaitable<void> coroutine) {
   });
 }
 
-// --- connections
+// --- peers
 
 asio::awaitable<void> Coordinator::accept_all(asio::ip::tcp::acceptor acceptor) {
   asio::steady_timer pause(io_);
@@ -94,48 +94,46 @@ asio::awaitable<void> Coordinator::accept_all(asio::ip::tcp::acceptor acceptor) 
 
 void Coordinator::admit(asio::ip::tcp::socket socket) {
   std::size_t unproven = 0;
-  for (const auto& [id, connection] : connections_) unproven += connection->proven() ? 0 : 1;
-  if (unproven >= run_.most_unproven || connections_.size() >= run_.most_connections) {
-    spdlog::warn("a connection is turned away: {} wait to prove the secret, {} are open", unproven,
-                 connections_.size());
+  for (const auto& [id, peer] : peers_) unproven += peer->proven() ? 0 : 1;
+  if (unproven >= run_.most_unproven || peers_.size() >= run_.most_peers) {
+    spdlog::warn("a connection is turned away: {} wait to prove the secret, {} are open", unproven, peers_.size());
     return;  // The socket closes.
   }
-  ++newest_connection_;
-  auto connection =
-      std::make_shared<Connection>(std::move(socket), newest_connection_, run_.secret, *this, run_.limits);
-  connections_[newest_connection_] = connection;
-  connection->start();
+  ++newest_peer_;
+  auto peer = std::make_shared<Peer>(std::move(socket), newest_peer_, run_.secret, *this, run_.limits);
+  peers_[newest_peer_] = peer;
+  peer->start();
 }
 
-void Coordinator::on_hello(Connection& connection, const Hello& hello) {
-  if (hello.role == Role::kWorker) return feed(event::WorkerCame{connection.id(), hello});
+void Coordinator::on_hello(Peer& peer, const Hello& hello) {
+  if (hello.role == Role::kWorker) return feed(event::WorkerCame{peer.id(), hello});
   Welcome welcome;
   welcome.generation = run_.state.generation;
-  connection.welcome(std::move(welcome));
+  peer.welcome(std::move(welcome));
 }
 
-void Coordinator::on_message(Connection& connection, Generation generation, Message message) {
-  if (connection.role() == Role::kClient) return answer_client(connection, message);
-  feed(event::WorkerSaid{connection.id(), generation, std::move(message)});
+void Coordinator::on_message(Peer& peer, Generation generation, Message message) {
+  if (peer.role() == Role::kClient) return answer_client(peer, message);
+  feed(event::WorkerSaid{peer.id(), generation, std::move(message)});
 }
 
-void Coordinator::on_closed(Connection& connection, const std::string& reason) {
-  const ConnectionId id = connection.id();
-  const bool is_worker = connection.proven() && connection.role() == Role::kWorker;
-  if (!connection.proven()) spdlog::warn("connection {} is closed: {}", id.value(), reason);
-  connections_.erase(id);
+void Coordinator::on_closed(Peer& peer, const std::string& reason) {
+  const ConnectionId id = peer.id();
+  const bool is_worker = peer.proven() && peer.role() == Role::kWorker;
+  if (!peer.proven()) spdlog::warn("connection {} is closed: {}", id.value(), reason);
+  peers_.erase(id);
   if (is_worker) feed(event::ConnectionLost{id, reason});
 }
 
-void Coordinator::answer_client(Connection& connection, const Message& message) {
+void Coordinator::answer_client(Peer& peer, const Message& message) {
   if (std::holds_alternative<StatusRequest>(message))
-    return connection.send(
+    return peer.send(
         StatusReply{live_status({run_.layout, run_.config, run_.state, run_.progress, started_, run_.clock()})});
   if (std::holds_alternative<StopRequest>(message)) {
     feed(event::StopRequested{"plumbline stop", false});
-    return connection.send(StopReply{stop_reply()});
+    return peer.send(StopReply{stop_reply()});
   }
-  connection.close("a client does not say " + message_name(message));
+  peer.close("a client does not say " + message_name(message));
 }
 
 std::string Coordinator::stop_reply() const {
@@ -198,9 +196,9 @@ void Coordinator::decide_on(const Event& event) {
   }
 }
 
-Connection* Coordinator::find(ConnectionId id) {
-  const auto found = connections_.find(id);
-  return found == connections_.end() ? nullptr : found->second.get();
+Peer* Coordinator::find(ConnectionId id) {
+  const auto found = peers_.find(id);
+  return found == peers_.end() ? nullptr : found->second.get();
 }
 
 }  // namespace plumbline

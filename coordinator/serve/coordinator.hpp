@@ -14,7 +14,7 @@
 #include "common/data/dataset.hpp"
 #include "coordinator/launch/launch.hpp"
 #include "coordinator/membership/decide.hpp"
-#include "coordinator/serve/connection.hpp"
+#include "coordinator/serve/peer.hpp"
 #include "coordinator/serve/progress.hpp"
 #include "coordinator/serve/run.hpp"
 
@@ -33,11 +33,11 @@ struct ServableRun {
   Progress progress;
   Clock clock;
   std::chrono::milliseconds tick{100};
-  ConnectionLimits limits;
-  std::size_t most_unproven = 64, most_connections = 4096;
+  PeerLimits limits;
+  std::size_t most_unproven = 64, most_peers = 4096;
 };
 
-class Coordinator final : public ConnectionOwner {
+class Coordinator final : public PeerOwner {
  public:
   explicit Coordinator(ServableRun run);
   ~Coordinator() override;
@@ -46,13 +46,13 @@ class Coordinator final : public ConnectionOwner {
   Result<RunOutcome> serve();
 
  private:
-  // Connections.
+  // Peers.
   boost::asio::awaitable<void> accept_all(boost::asio::ip::tcp::acceptor acceptor);
   void admit(boost::asio::ip::tcp::socket socket);
-  void on_hello(Connection& connection, const Hello& hello) override;
-  void on_message(Connection& connection, Generation generation, Message message) override;
-  void on_closed(Connection& connection, const std::string& reason) override;
-  void answer_client(Connection& connection, const Message& message);
+  void on_hello(Peer& peer, const Hello& hello) override;
+  void on_message(Peer& peer, Generation generation, Message message) override;
+  void on_closed(Peer& peer, const std::string& reason) override;
+  void answer_client(Peer& peer, const Message& message);
   [[nodiscard]] std::string stop_reply() const;
 
   // Time and signals.
@@ -82,7 +82,7 @@ class Coordinator final : public ConnectionOwner {
   void end(Result<RunOutcome> outcome);
 
   Status publish_address();
-  Connection* find(ConnectionId id);
+  Peer* find(ConnectionId id);
   /// Runs `coroutine` on the loop; what it throws ends the run.
   void spawn(boost::asio::awaitable<void> coroutine);
   /// Runs `work` on the second thread, then `then` with its result on the loop.
@@ -93,8 +93,8 @@ class Coordinator final : public ConnectionOwner {
   boost::asio::io_context io_;
   boost::asio::thread_pool worker_thread_{1};
   boost::asio::signal_set signals_;
-  std::map<ConnectionId, std::shared_ptr<Connection>> connections_;
-  ConnectionId newest_connection_;
+  std::map<ConnectionId, std::shared_ptr<Peer>> peers_;
+  ConnectionId newest_peer_;
   std::unique_ptr<WorkerGroup> group_;
   std::optional<boost::asio::posix::stream_descriptor> group_exit_;
   std::deque<Event> events_;

@@ -19,29 +19,29 @@
 
 namespace plumbline {
 
-class Connection;
+class Peer;
 
 /// Who is told. Outlives its connections.
-class ConnectionOwner {
+class PeerOwner {
  public:
-  virtual ~ConnectionOwner() = default;
+  virtual ~PeerOwner() = default;
   /// The peer has proved the secret. The owner answers with welcome(), or refuses.
-  virtual void on_hello(Connection& connection, const Hello& hello) = 0;
-  virtual void on_message(Connection& connection, Generation generation, Message message) = 0;
-  virtual void on_closed(Connection& connection, const std::string& reason) = 0;
+  virtual void on_hello(Peer& peer, const Hello& hello) = 0;
+  virtual void on_message(Peer& peer, Generation generation, Message message) = 0;
+  virtual void on_closed(Peer& peer, const std::string& reason) = 0;
 };
 
-struct ConnectionLimits {
+struct PeerLimits {
   std::chrono::milliseconds handshake{10'000};
   std::chrono::milliseconds client_silence{60'000};
   std::chrono::milliseconds farewell{1'000};  ///< for what is still to be sent when a connection is closed
   std::size_t outgoing_bytes = 8u << 20;
 };
 
-class Connection : public std::enable_shared_from_this<Connection> {
+class Peer : public std::enable_shared_from_this<Peer> {
  public:
-  Connection(boost::asio::ip::tcp::socket socket, ConnectionId id, std::string secret, ConnectionOwner& owner,
-             const ConnectionLimits& limits);
+  Peer(boost::asio::ip::tcp::socket socket, ConnectionId id, std::string secret, PeerOwner& owner,
+       const PeerLimits& limits);
 
   /// Begins the handshake. Call once, on a connection held by a shared_ptr.
   void start();
@@ -70,8 +70,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer deadline_;
   ConnectionId id_;
   std::string secret_;
-  ConnectionOwner& owner_;
-  ConnectionLimits limits_;
+  PeerOwner& owner_;
+  PeerLimits limits_;
   std::string challenge_, reason_;
   Hello hello_;
   Generation generation_;

@@ -1,4 +1,4 @@
-#include "coordinator/serve/connection.hpp"
+#include "coordinator/serve/peer.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -27,8 +27,8 @@ Error ended(const boost::system::error_code& ec) {
 
 }  // namespace
 
-Connection::Connection(asio::ip::tcp::socket socket, ConnectionId id, std::string secret, ConnectionOwner& owner,
-                       const ConnectionLimits& limits)
+Peer::Peer(asio::ip::tcp::socket socket, ConnectionId id, std::string secret, PeerOwner& owner,
+           const PeerLimits& limits)
     : socket_(std::move(socket)),
       deadline_(socket_.get_executor()),
       id_(id),
@@ -36,7 +36,7 @@ Connection::Connection(asio::ip::tcp::socket socket, ConnectionId id, std::strin
       owner_(owner),
       limits_(limits) {}
 
-void Connection::start() {
+void Peer::start() {
   boost::system::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   arm_deadline(limits_.handshake, "it did not prove the secret in time");
@@ -53,7 +53,7 @@ void Connection::start() {
       });
 }
 
-asio::awaitable<void> Connection::serve() {
+asio::awaitable<void> Peer::serve() {
   const Status shaken = co_await shake_hands();
   if (shaken.has_error()) co_return close(shaken.error().message);
   owner_.on_hello(*this, hello_);
@@ -68,7 +68,7 @@ asio::awaitable<void> Connection::serve() {
   }
 }
 
-asio::awaitable<Status> Connection::shake_hands() {
+asio::awaitable<Status> Peer::shake_hands() {
   challenge_ = to_hex(random_bytes(kNonceBytes));
   send(Challenge{challenge_});
   const Result<Frame> frame = co_await read_frame();
@@ -91,7 +91,7 @@ asio::awaitable<Status> Connection::shake_hands() {
   co_return Status();
 }
 
-asio::awaitable<Result<Frame>> Connection::read_frame() {
+asio::awaitable<Result<Frame>> Peer::read_frame() {
   std::array<std::byte, kFrameHeaderBytes> bytes;
   const auto [header_error, header_read] = co_await asio::async_read(socket_, asio::buffer(bytes), kAwait);
   if (header_error) co_return ended(header_error);
@@ -105,13 +105,13 @@ asio::awaitable<Result<Frame>> Connection::read_frame() {
   co_return frame;
 }
 
-void Connection::welcome(Welcome welcome) {
+void Peer::welcome(Welcome welcome) {
   generation_ = welcome.generation;
   welcome.proof = welcome_proof(secret_, challenge_, hello_.nonce);
   send(welcome);
 }
 
-void Connection::send(const Message& message) {
+void Peer::send(const Message& message) {
   if (closed_ || closing_) return;
   auto bytes = encode_frame(to_frame(message, generation_));
   if (bytes.has_error()) return close(bytes.error().message);
@@ -121,7 +121,7 @@ void Connection::send(const Message& message) {
   if (!writing_) write_next();
 }
 
-void Connection::write_next() {
+void Peer::write_next() {
   writing_ = true;
   asio::async_write(socket_, asio::buffer(outgoing_.front()),
                     [self = shared_from_this()](const boost::system::error_code& ec, std::size_t) {
@@ -134,12 +134,12 @@ void Connection::write_next() {
                     });
 }
 
-void Connection::refuse(const Failed& why) {
+void Peer::refuse(const Failed& why) {
   send(why);
   close(why.message);
 }
 
-void Connection::close(const std::string& reason) {
+void Peer::close(const std::string& reason) {
   if (closed_ || closing_) return;
   if (!writing_) return finish(reason);
   closing_ = true;  // What is being sent goes out first; the deadline sees to the end.
@@ -147,7 +147,7 @@ void Connection::close(const std::string& reason) {
   arm_deadline(limits_.farewell, reason);
 }
 
-void Connection::finish(const std::string& reason) {
+void Peer::finish(const std::string& reason) {
   if (closed_) return;
   closed_ = true;
   deadline_.cancel();
@@ -158,7 +158,7 @@ void Connection::finish(const std::string& reason) {
   owner_.on_closed(*this, reason);
 }
 
-void Connection::arm_deadline(std::chrono::milliseconds limit, const std::string& reason) {
+void Peer::arm_deadline(std::chrono::milliseconds limit, const std::string& reason) {
   deadline_.expires_after(limit);
   deadline_.async_wait([self = shared_from_this(), reason, number = ++deadlines_](const boost::system::error_code& ec) {
     if (!ec && number == self->deadlines_) self->finish(reason);
