@@ -84,8 +84,8 @@ NgramClassifier::NgramClassifier() : weights_(kBuckets, 0.0f) {}
 NgramClassifier NgramClassifier::train(const std::vector<Row>& rows, std::uint64_t seed) {
   // AdaGrad (Duchi et al. 2011) on the logistic loss: rare n-grams keep a large rate, and nothing needs tuning per
   // norm.
-  constexpr int kEpochs = 8;
-  constexpr float kRate = 1.0f;
+  constexpr int kEpochs = 4;
+  constexpr float kRate = 0.5f;
   constexpr float kEpsilon = 1e-3f;
   NgramClassifier model;
   std::vector<float> squares(kBuckets, 0.0f);

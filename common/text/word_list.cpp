@@ -25,6 +25,7 @@ constexpr Block kNotInWords[] = {
     {0x2000, 0x200B},  // spaces
     {0x200E, 0x206F},  // general punctuation (the joiners U+200C and U+200D stay inside words)
     {0x20A0, 0x20CF},  // currency
+    {0x2120, 0x2122},  // service mark, TEL, trade mark
     {0x2190, 0x2BFF},  // arrows, mathematical and other symbols, box drawing, dingbats
     {0x2E00, 0x2E7F},  // supplemental punctuation
     {0x3000, 0x3004},  // CJK space and punctuation
