@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 def reason_of(case):
     """The last line that a skipped test printed: what it lacks."""
     lines = [line.strip() for line in (case.findtext("system-out") or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+    return lines[-1].removeprefix("skipped: ") if lines else "no reason given"
 
 
 def main():
