@@ -229,6 +229,17 @@ class Script(unittest.TestCase):
         done = self.run_script("status", script=link, cwd="/")
         self.assertIn(f"home: {self.clone}\nfolder: /\n", done.stdout)
 
+    def test_readme_lists_the_packages(self):
+        script = (SOURCE / "plumbline").read_text()
+        block = re.search(r"declare -A packages=\((.*?)\n\)", script, re.S).group(1)
+        packages = set(" ".join(re.findall(r"'([^']*)'", block)).split())
+        self.assertGreater(len(packages), 20)
+        readme = (SOURCE / "README.md").read_text()
+        section = readme[readme.index("## Building with CMake alone"):]
+        listed = set(re.search(r"`(build-essential [^`]*)`", section).group(1).split()) | {"chromium"}
+        self.assertIn("`chromium`", section)
+        self.assertEqual(listed, packages)
+
     def test_shellcheck(self):
         if not shutil.which("shellcheck"):
             self.skipTest("shellcheck is not installed; .ci/run installs it")
