@@ -2,9 +2,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "common/core/files.hpp"
 #include "common/record/metrics.hpp"
@@ -29,12 +27,6 @@ Status guarded(const Work& work) {
   } catch (const std::exception& e) {
     return run_error(std::string("a library failed: ") + e.what());
   }
-}
-
-template <class Work>
-asio::awaitable<Status> on_thread(asio::thread_pool& thread, Work work) {
-  co_return co_await asio::co_spawn(
-      thread, [work = std::move(work)]() -> asio::awaitable<Status> { co_return guarded(work); }, asio::use_awaitable);
 }
 
 }  // namespace
@@ -156,37 +148,42 @@ void Coordinator::carry_out(const action::AppendMetrics& append) {
 void Coordinator::carry_out(const action::EndRun& ending) {
   if (outcome_) return;
   if (ending.outcome != action::Outcome::kFinished) return end(ending.error);
-  spawn([](Coordinator& self) -> asio::awaitable<void> {
-    Result<RunOutcome> outcome = co_await self.complete();
-    if (outcome.has_error()) {
-      const Error& error = outcome.error();
-      self.carry_out(action::AppendJournal{
-          "run_failed",
-          {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"where", error.where}},
-          /*required=*/false});
-    }
-    self.end(std::move(outcome));
-  }(*this));
+  summarize();
 }
 
-/// All workers have finished: what they wrote becomes the summary and the report.
-asio::awaitable<Result<RunOutcome>> Coordinator::complete() {
-  const CommittedCheckpoint final = *run_.state.checkpoint;
+/// All workers have finished: what they wrote becomes the summary and the report. Both are made off the loop, so that
+/// `plumbline status` is answered meanwhile.
+void Coordinator::summarize() {
   spdlog::info("judging and comparing what the models wrote …");
-  const Status summed = co_await on_thread(worker_thread_, [this, final] {
-    return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256);
-  });
-  if (summed.has_error()) co_return summed.error();
-  const Json where = {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}};
-  Status recorded = run_.journal.append("evaluated", where);
-  if (recorded.has_error()) co_return recorded.error();
-  const Status reported = co_await on_thread(worker_thread_, [this] { return write_report(run_.layout); });
-  if (reported.has_error()) co_return reported.error();
-  recorded = run_.journal.append("run_finished", where);
-  if (recorded.has_error()) co_return recorded.error();
+  const CommittedCheckpoint final = *run_.state.checkpoint;
+  off_loop([this, final] { return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256); },
+           [this, final](Status summarized) {
+             if (summarized.has_value())
+               summarized = run_.journal.append(
+                   "evaluated", {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
+             if (summarized.has_error()) return end_failed(summarized.error());
+             off_loop([this] { return write_report(run_.layout); },
+                      [this](const Status& reported) { finish(reported); });
+           });
+}
+
+void Coordinator::finish(Status reported) {
+  const CommittedCheckpoint& final = *run_.state.checkpoint;
+  if (reported.has_value())
+    reported =
+        run_.journal.append("run_finished", {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
+  if (reported.has_error()) return end_failed(reported.error());
   spdlog::info("finished at step {}, weights {}; report: {}", final.step.value(), final.weights_sha256,
                run_.layout.report().string());
-  co_return RunOutcome{final.step, final.weights_sha256};
+  end(RunOutcome{final.step, final.weights_sha256});
+}
+
+void Coordinator::end_failed(const Error& error) {
+  carry_out(action::AppendJournal{
+      "run_failed",
+      {{"code", static_cast<int>(error.code)}, {"message", error.message}, {"where", error.where}},
+      /*required=*/false});
+  end(error);
 }
 
 void Coordinator::end(Result<RunOutcome> outcome) {

@@ -78,7 +78,9 @@ class Coordinator final : public PeerOwner {
   void record(Status status);
 
   // The run's end.
-  boost::asio::awaitable<Result<RunOutcome>> complete();
+  void summarize();
+  void finish(Status reported);
+  void end_failed(const Error& error);
   void end(Result<RunOutcome> outcome);
 
   Status publish_address();
