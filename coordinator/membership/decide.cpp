@@ -44,13 +44,17 @@ void Transition::on(const event::Tick&) {
     case GroupPhase::kEnding:
       if (!state_.exited && state_.end_asked && !state_.killed && now_ - state_.end_asked_at > facts_.terminate_grace)
         end_group("the group did not end when asked", /*by_force=*/true);
-      if (state_.exited && connected() > 0 && now_ - state_.exited_at > facts_.drain_grace)
-        for (const auto& [rank, member] : state_.members)
-          if (member.connected)
-            act(action::Drop{member.connection, std::nullopt},
-                "the launcher has ended, " + rank_name(rank) + " is still there", Tone::kWarning);
+      if (state_.exited && connected() > 0 && now_ - state_.exited_at > facts_.drain_grace) drop_orphans();
       return;
   }
+}
+
+void Transition::drop_orphans() {
+  state_.exited_at = now_;  // Again when that does not help.
+  for (const auto& [rank, member] : state_.members)
+    if (member.connected)
+      act(action::Drop{member.connection, std::nullopt},
+          "the launcher has ended, " + rank_name(rank) + " is still there", Tone::kWarning);
 }
 
 int Transition::connected() const {

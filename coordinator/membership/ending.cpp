@@ -131,8 +131,8 @@ void Transition::conclude() {
     enter(GroupPhase::kOver);
     return act(action::EndRun{action::Outcome::kFinished, {}}, "the run has finished", Tone::kInfo);
   }
-  if (state_.failure && (!state_.cause || state_.cause->kind != EndCause::Kind::kLost))
-    return end_failed(*state_.failure);
+  // With another cause the failure may be its consequence; a real one is met again when the run goes on.
+  if (state_.failure && !state_.cause) return end_failed(*state_.failure);
   if (state_.stop_requested) return end_stopped();
   const int status = state_.exited ? state_.exited->status : 0;
   if (!state_.cause && !state_.welcomed && (status == 2 || status == 3 || status == 6))

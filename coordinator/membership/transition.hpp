@@ -71,6 +71,7 @@ class Transition {
   [[nodiscard]] bool lost_after_a_failure() const;
   [[nodiscard]] Error too_many_deaths(const Error& last) const;
   [[nodiscard]] Error death_by_hand(const Error& last) const;
+  void drop_orphans();
   void forget_group();
 
   [[nodiscard]] bool has_group() const {

@@ -58,7 +58,8 @@ TEST(Decide, AllAreWelcomedTogetherOnceAllAreThere) {
   bool journaled = false;
   for (const Action& action : actions) {
     if (std::holds_alternative<action::AppendJournal>(action.what)) journaled = true;
-    if (std::holds_alternative<action::Welcome>(action.what)) EXPECT_TRUE(journaled) << "recorded before it is said";
+    const bool welcomes = std::holds_alternative<action::Welcome>(action.what);
+    EXPECT_TRUE(!welcomes || journaled) << "recorded before it is said";
   }
   const auto leases = drive.leases();
   ASSERT_EQ(leases.size(), 3u);
@@ -70,7 +71,8 @@ TEST_F(DecideTest, TrainsCommitsFinishes) {
   drive.take_steps(0, 4);
   const auto actions = drive.say(1, PartWritten{4, "b", 1, std::string(64, 'b'), 2});
   EXPECT_TRUE(Drive::of<action::StoreCheckpoint>(actions).empty()) << "a part is missing";
-  const auto store = Drive::of<action::StoreCheckpoint>(drive.say(0, PartWritten{4, "model.safetensors", 1, std::string(64, 'a'), 2}));
+  const auto store =
+      Drive::of<action::StoreCheckpoint>(drive.say(0, PartWritten{4, "model.safetensors", 1, std::string(64, 'a'), 2}));
   ASSERT_EQ(store.size(), 1u);
   EXPECT_EQ(store[0].manifest.files.size(), 2u);
   const auto committed = drive.feed(event::CheckpointStored{4, "w4"});
@@ -210,7 +212,8 @@ TEST_F(DecideTest, AStopLetsTheGrantedStepsBeTaken) {
   EXPECT_EQ(drive.ended().outcome, Outcome::kStopped);
   EXPECT_EQ(drive.ended().error.code, ErrorCode::kStopped);
   EXPECT_EQ(drive.ended().error.message, "stopped by request at step 5; resume with: plumbline resume RUN");
-  EXPECT_THAT(drive.journal(), ElementsAre("stop_requested", "checkpoint_committed", "generation_ended", "run_stopped"));
+  EXPECT_THAT(drive.journal(),
+              ElementsAre("stop_requested", "checkpoint_committed", "generation_ended", "run_stopped"));
 }
 
 TEST_F(DecideTest, AStopBeforeTheFirstStepEndsAtOnce) {
@@ -314,7 +317,8 @@ TEST(Decide, AGroupThatDoesNotComeWholeIsEnded) {
 }
 
 TEST(Decide, AGroupThatCannotStartSaysWhy) {
-  for (const auto& [status, code] : {std::pair{6, ErrorCode::kEnvironment}, {2, ErrorCode::kUsage}, {3, ErrorCode::kData}}) {
+  for (const auto& [status, code] :
+       {std::pair{6, ErrorCode::kEnvironment}, {2, ErrorCode::kUsage}, {3, ErrorCode::kData}}) {
     Drive drive(facts_of());
     drive.feed(event::Begin{});
     drive.feed(event::GroupStarted{"g1"});
@@ -341,7 +345,8 @@ TEST_F(DecideTest, AnOldGroupsMessagesCountForNothing) {
   drive.join(2, 200);
   drive.forget();
   const auto state = drive.state().leases.newest();
-  const auto actions = drive.feed(event::WorkerSaid{ConnectionId(100), Generation(1), StepDone{4, {{"kind", "train"}}}});
+  const auto actions =
+      drive.feed(event::WorkerSaid{ConnectionId(100), Generation(1), StepDone{4, {{"kind", "train"}}}});
   EXPECT_EQ(Drive::of<action::Drop>(actions).size(), 1u);
   EXPECT_TRUE(Drive::of<action::AppendMetrics>(actions).empty());
   EXPECT_EQ(drive.state().leases.newest(), state);
@@ -388,18 +393,18 @@ TEST(Decide, AnotherWayOfComputingIsRefusedByName) {
 
 TEST_F(DecideTest, WhatNoWorkerSaysCutsItOff) {
   const std::pair<int, Message> wrong[] = {
-      {1, StepDone{1, {{"kind", "train"}}}},                       // only rank 0 reports
-      {0, StepDone{5, {{"kind", "train"}}}},                       // beyond its lease
-      {0, StepDone{-1, Json()}},                                   //
-      {0, PartWritten{7, "a", 1, std::string(64, 'a'), 2}},        // beyond its lease
-      {0, PartWritten{1, "../a", 1, std::string(64, 'a'), 2}},     // outside the folder
-      {0, Artifact{"evaluation", 0, "../../etc/passwd"}},          //
-      {0, Artifact{"evaluation", 0, "/etc/passwd"}},               //
-      {0, Artifact{"snapshot_part", 99, "snapshots/x"}},           //
-      {1, NcclId{"00"}},                                           //
-      {0, Finished{8}},                                            // not yet
-      {0, StatusRequest{}},                                        //
-      {0, Lease{}},                                                //
+      {1, StepDone{1, {{"kind", "train"}}}},                    // only rank 0 reports
+      {0, StepDone{5, {{"kind", "train"}}}},                    // beyond its lease
+      {0, StepDone{-1, Json()}},                                //
+      {0, PartWritten{7, "a", 1, std::string(64, 'a'), 2}},     // beyond its lease
+      {0, PartWritten{1, "../a", 1, std::string(64, 'a'), 2}},  // outside the folder
+      {0, Artifact{"evaluation", 0, "../../etc/passwd"}},       //
+      {0, Artifact{"evaluation", 0, "/etc/passwd"}},            //
+      {0, Artifact{"snapshot_part", 99, "snapshots/x"}},        //
+      {1, NcclId{"00"}},                                        //
+      {0, Finished{8}},                                         // not yet
+      {0, StatusRequest{}},                                     //
+      {0, Lease{}},                                             //
   };
   for (const auto& [rank, message] : wrong) {
     const auto drops = Drive::of<action::Drop>(drive.say(rank, message));

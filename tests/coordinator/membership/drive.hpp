@@ -23,8 +23,9 @@ class Drive {
     }
     return std::move(decision.actions);
   }
+  void advance(std::chrono::milliseconds time) { now_ += time; }
   void pass(std::chrono::milliseconds time) {
-    now_ += time;
+    advance(time);
     feed(event::Tick{});
   }
 
@@ -46,7 +47,8 @@ class Drive {
   }
   std::vector<Action> lose(int rank) { return feed(event::ConnectionLost{connection(rank), "the connection ended"}); }
   void take_steps(std::int64_t from, std::int64_t to) {
-    for (std::int64_t step = from + 1; step <= to; ++step) say(0, StepDone{step, {{"kind", "train"}, {"seconds", 1.0}}});
+    for (std::int64_t step = from + 1; step <= to; ++step)
+      say(0, StepDone{step, {{"kind", "train"}, {"seconds", 1.0}}});
   }
   /// Both parts of a checkpoint of two, and its storing.
   void checkpoint(std::int64_t step) {
@@ -55,7 +57,9 @@ class Drive {
   }
   void exit(int status) { feed(event::GroupExited{status, "exited with status " + std::to_string(status)}); }
 
-  [[nodiscard]] ConnectionId connection(int rank) const { return ConnectionId(base_ + static_cast<std::uint64_t>(rank)); }
+  [[nodiscard]] ConnectionId connection(int rank) const {
+    return ConnectionId(base_ + static_cast<std::uint64_t>(rank));
+  }
   [[nodiscard]] const RunState& state() const { return state_; }
   RunState& state() { return state_; }
   [[nodiscard]] const RunFacts& facts() const { return facts_; }
@@ -69,7 +73,9 @@ class Drive {
     return found;
   }
   template <class What>
-  [[nodiscard]] std::vector<What> all() const { return of<What>(all_); }
+  [[nodiscard]] std::vector<What> all() const {
+    return of<What>(all_);
+  }
   /// Names of the events that the journal was given, in order.
   [[nodiscard]] std::vector<std::string> journal() const {
     std::vector<std::string> events;
