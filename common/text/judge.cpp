@@ -50,7 +50,8 @@ class AlignmentRule {
   [[nodiscard]] std::optional<std::string> broken_by(std::string_view source, std::string_view output) const {
     const Rows wanted = source_->decode(source);
     const auto aligned = target_->decode(output, wanted.size());
-    if (!aligned) return fmt::format("its {} characters are not {} rows of equal length", output.size(), wanted.size());
+    if (!aligned)
+      return fmt::format("its length of {} does not make {} rows of equal length", output.size(), wanted.size());
     const Rows residues = ungapped(*aligned);
     for (std::size_t row = 0; row < wanted.size(); ++row) {
       if (residues[row] == wanted[row]) continue;
@@ -58,10 +59,10 @@ class AlignmentRule {
           std::mismatch(wanted[row].begin(), wanted[row].end(), residues[row].begin(), residues[row].end());
       const auto at = differs.first - wanted[row].begin();
       if (differs.first == wanted[row].end())
-        return fmt::format("row {} has {} residues more than its sequence", row + 1,
+        return fmt::format("row {} goes on after the end of its sequence (residues too many: {})", row + 1,
                            residues[row].size() - wanted[row].size());
       if (differs.second == residues[row].end())
-        return fmt::format("row {} lacks the last {} residues of its sequence", row + 1,
+        return fmt::format("row {} ends before its sequence does (residues missing: {})", row + 1,
                            wanted[row].size() - residues[row].size());
       return fmt::format("row {} differs from its sequence at residue {}", row + 1, at + 1);
     }
@@ -121,9 +122,9 @@ class RuleJudge final : public Judge {
     if (!rules_.min_characters && !rules_.max_characters) return std::nullopt;
     const auto length = static_cast<std::int64_t>(code_points(output).size());
     if (rules_.min_characters && length < *rules_.min_characters)
-      return fmt::format("has {} characters, fewer than {}", length, *rules_.min_characters);
+      return fmt::format("is too short (characters: {}, at least {} wanted)", length, *rules_.min_characters);
     if (rules_.max_characters && length > *rules_.max_characters)
-      return fmt::format("has {} characters, more than {}", length, *rules_.max_characters);
+      return fmt::format("is too long (characters: {}, at most {} wanted)", length, *rules_.max_characters);
     return std::nullopt;
   }
 

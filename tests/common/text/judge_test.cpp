@@ -62,9 +62,9 @@ TEST(RuleJudge, LengthIsInCodePoints) {
   RuleSet rules;
   rules.min_characters = 2;
   rules.max_characters = 3;
-  EXPECT_EQ(verdict(rules, "", "é"), "has 1 characters, fewer than 2");
+  EXPECT_EQ(verdict(rules, "", "é"), "is too short (characters: 1, at least 2 wanted)");
   EXPECT_EQ(verdict(rules, "", "éé…"), "");
-  EXPECT_EQ(verdict(rules, "", "abcd"), "has 4 characters, more than 3");
+  EXPECT_EQ(verdict(rules, "", "abcd"), "is too long (characters: 4, at most 3 wanted)");
 }
 
 TEST(RuleJudge, ACopyIsACopyWhateverBlanksAreAround) {
@@ -79,11 +79,11 @@ TEST(RuleJudge, AlignmentSaysWhichRow) {
   RuleSet rules;
   rules.alignment = true;
   EXPECT_EQ(verdict(rules, "AAG|ACGG|ACG", "AAAACC-G-GGG"), "");
-  EXPECT_EQ(verdict(rules, "AAG|ACGG|ACG", "AAAACC-G-GG"), "its 11 characters are not 3 rows of equal length");
+  EXPECT_EQ(verdict(rules, "AAG|ACGG|ACG", "AAAACC-G-GG"), "its length of 11 does not make 3 rows of equal length");
   EXPECT_EQ(verdict(rules, "AAG|ACGG|ACG", "AAAACC-T-GGG"), "row 2 differs from its sequence at residue 3");
-  EXPECT_EQ(verdict(rules, "AC|AC", "AAC-"), "row 2 lacks the last 1 residues of its sequence");
-  EXPECT_EQ(verdict(rules, "AC|A", "AACC"), "row 2 has 1 residues more than its sequence");
-  EXPECT_EQ(verdict(rules, "AC|A", ""), "row 1 lacks the last 2 residues of its sequence");
+  EXPECT_EQ(verdict(rules, "AC|AC", "AAC-"), "row 2 ends before its sequence does (residues missing: 1)");
+  EXPECT_EQ(verdict(rules, "AC|A", "AACC"), "row 2 goes on after the end of its sequence (residues too many: 1)");
+  EXPECT_EQ(verdict(rules, "AC|A", ""), "row 1 ends before its sequence does (residues missing: 2)");
 }
 
 class ClassifierJudge : public testing::Test {
