@@ -27,8 +27,8 @@ Result<Json> describe(const std::filesystem::path& path, const InspectOptions& o
 /// lengths), attributes, shards, provenance, rows. A usage error for a norm or split that the dataset has not.
 Result<Json> describe_dataset(const Dataset& dataset, const InspectOptions& options);
 
-/// format version, tokenizer, vocab_size, split, bytes, examples, kinds, norms, lengths, attributes, rows. Where the
-/// folder's dataset.json lists the shard its SHA-256 is checked and its norms have names; elsewhere they are numbers.
+/// tokenizer, vocab_size, split, bytes, counts, lengths, norms, attributes, listed, rows. Where the folder's
+/// dataset.json lists the shard ("listed") its SHA-256 is checked and its norms have names; elsewhere they are numbers.
 Result<Json> describe_shard(const std::filesystem::path& file, const InspectOptions& options);
 
 /// step, seed, tokenizer, dataset_hash, fingerprint, weights_sha256, parameters, config, tensors, files. A folder that
@@ -38,8 +38,8 @@ Result<Json> describe_checkpoint(const std::filesystem::path& folder);
 /// step, rows, dimension, pooling, norms, vector_length, attributes.
 Json describe_snapshot(const Snapshot& snapshot);
 
-/// name, state, generation, step, steps, config, fingerprint, events, last_event, checkpoints, snapshots, metrics,
-/// report.
+/// name, state, generation, step, steps, config, fingerprint, events, last_event, committed, checkpoints, snapshots,
+/// metrics, report. `state` is "open" (running, or cut off), "stopped", "finished" or "failed".
 Result<Json> describe_run(const std::filesystem::path& folder);
 
 }  // namespace plumbline

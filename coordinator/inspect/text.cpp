@@ -1,6 +1,9 @@
 #include "coordinator/inspect/text.hpp"
 
+#include <array>
+
 #include "common/core/check.hpp"
+#include "common/data/dataset.hpp"
 #include "coordinator/inspect/table.hpp"
 
 namespace plumbline {
@@ -8,7 +11,8 @@ namespace plumbline {
 namespace {
 
 constexpr std::size_t kSampleWidth = 96;  // code points of a source or output that are shown
-constexpr std::size_t kHashDigits = 16;   // of a SHA-256
+constexpr std::array<const char*, 2> kSplits{kTrainSplit, kHeldOutSplit};
+constexpr std::size_t kHashDigits = 16;  // of a SHA-256
 
 std::string text_of(const Json& json, const char* key) { return json.at(key).get<std::string>(); }
 std::string count_of(const Json& json, const char* key) { return format_count(json.at(key).get<std::uint64_t>()); }
@@ -71,20 +75,31 @@ std::string judge_of(const Json& norm) {
   return judge;
 }
 
+/// Provenance is curate's to write; a dataset made by other means may lack these counts.
+std::string left_out_of(const Json& provenance) {
+  const auto left_out = json_get<std::uint64_t>(provenance, "examples_left_out", "");
+  const auto read = json_get<std::uint64_t>(provenance, "examples_read", "");
+  if (!left_out || !read) return "not recorded";
+  return format_count(*left_out) + " of " + format_count(*read) + " examples (README.md says why)";
+}
+
 std::string dataset_text(const Json& json) {
   std::string out = first_line("Dataset", text_of(json, "name") + " at " + text_of(json, "path"));
   out += format_fields({{"tokenizer", text_of(json, "tokenizer") + ", " + count_of(json, "vocab_size") + " ids"},
                         {"content hash", text_of(json, "content_hash")},
-                        {"shards", "every SHA-256 is as listed"}});
+                        {"left out", left_out_of(json.at("provenance"))},
+                        {"checked", "the SHA-256 of every shard"}});
   Table norms(
       {"norm", "objective", "weight", "judge", "split", "examples", "demonstrations", "preferences", "prohibitions"});
   for (const auto& norm : json.at("norms"))
-    for (const auto& [split, counts] : norm.at("counts").items())
+    for (const char* split : kSplits) {
+      const Json& counts = norm.at("counts").at(split);
       norms.add({text_of(norm, "name"), text_of(norm, "objective"), number_of(norm, "weight"), judge_of(norm), split,
                  count_of(counts, "examples"), count_of(counts, "demonstrations"), count_of(counts, "preferences"),
                  count_of(counts, "prohibitions")});
+    }
   Table lengths = lengths_table();
-  for (const char* split : {"train", "heldout"}) add_lengths(lengths, split, json.at("splits").at(split).at("lengths"));
+  for (const char* split : kSplits) add_lengths(lengths, split, json.at("splits").at(split).at("lengths"));
   Table shards({"shard", "split", "examples", "size", "sha256"});
   for (const auto& shard : json.at("shards"))
     shards.add({text_of(shard, "file"), text_of(shard, "split"), count_of(shard, "examples"),
