@@ -9,6 +9,13 @@ namespace {
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos; }
 
+/// Whether both sides are there and hold the same words.
+bool same_but_for_form(const Imported& example) {
+  if (!example.desired || !example.undesired) return false;
+  const std::string words = without_form(*example.desired);
+  return !words.empty() && words == without_form(*example.undesired);
+}
+
 }  // namespace
 
 std::string without_form(std::string_view text) {
@@ -49,6 +56,7 @@ std::optional<Reason> ExampleCheck::refuse(const Imported& example, std::size_t 
   if (example.undesired && is_blank(*example.undesired)) return Reason::kEmptyOutput;
   if (example.desired && example.undesired && *example.desired == *example.undesired)
     return Reason::kDesiredEqualsUndesired;
+  if (recipe_->norms[norm].ignore_form && same_but_for_form(example)) return Reason::kSidesEqualInWords;
   if (too_long(example)) return Reason::kTooLong;
   const Judge* judge = judges_[norm].get();
   if (judge != nullptr && example.desired && judge->judge(example.source, *example.desired).undesirable)
@@ -61,8 +69,7 @@ std::vector<Reason> ExampleCheck::remarks(const Imported& example, std::size_t n
   const Judge* judge = judges_[norm].get();
   if (judge != nullptr && example.undesired && !judge->judge(example.source, *example.undesired).undesirable)
     remarks.push_back(Reason::kUndesiredKeepsRules);
-  if (example.desired && example.undesired && without_form(*example.desired) == without_form(*example.undesired))
-    remarks.push_back(Reason::kSidesDifferInFormOnly);
+  if (same_but_for_form(example)) remarks.push_back(Reason::kSidesDifferInFormOnly);
   return remarks;
 }
 

@@ -33,6 +33,9 @@ Words words_of(Reason reason) {
       return {"empty_output", "an output is empty"};
     case Reason::kDesiredEqualsUndesired:
       return {"desired_equals_undesired", "desired and undesired output are the same"};
+    case Reason::kSidesEqualInWords:
+      return {"desired_equals_undesired_in_words",
+              "desired and undesired output are the same but for letter case, white space and punctuation"};
     case Reason::kTooLong:
       return {"too_long", "the source or an output has more tokens than the recipe allows"};
     case Reason::kDuplicate:

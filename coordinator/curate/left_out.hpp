@@ -21,6 +21,7 @@ enum class Reason {
   kEmptySource,
   kEmptyOutput,
   kDesiredEqualsUndesired,
+  kSidesEqualInWords,
   kTooLong,
   kDuplicate,
   kOpposingLabels,

@@ -101,6 +101,7 @@ Result<NormRecipe> read_norm(const std::string& name, const YamlNode& node) {
   norm.fallback = norm.rules.alignment ? "left_justified" : "source";
   PLUMBLINE_TRY(map.read("fallback", norm.fallback));
   std::string score = norm.rules.alignment ? "column" : "chrf";
+  PLUMBLINE_TRY(map.read("ignore_form", recipe.ignore_form));
   PLUMBLINE_TRY(map.read_choice("score", score, {"chrf", "column"}));
   norm.score = score == "chrf" ? ScoreKind::kChrf : ScoreKind::kColumn;
   PLUMBLINE_TRY(map.finish());

@@ -84,6 +84,8 @@ struct NormRecipe {
   /// Judge "classifier": shares of the norm's examples that train it and that measure it; neither trains or tests the
   /// model.
   double judge_train = 0.2, judge_held_out = 0.05;
+  /// Whether letter case, white space and punctuation mean nothing here: a pair that differs in them alone is left out.
+  bool ignore_form = false;
 };
 
 struct Recipe {

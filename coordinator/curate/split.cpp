@@ -18,87 +18,116 @@ namespace plumbline {
 
 namespace {
 
+/// What goes to one part as a whole: a cluster, or its examples of one norm.
+struct Unit {
+  std::vector<std::size_t> examples;
+  std::map<std::uint16_t, std::int64_t> by_norm;  ///< number of examples
+  Part part = Part::kTrain;
+
+  void add(std::size_t example, std::uint16_t norm) {
+    examples.push_back(example);
+    ++by_norm[norm];
+  }
+};
+
 struct Cluster {
   std::uint64_t order = 0;  ///< hash of its smallest id: the place in the deal
   ExampleId smallest;
-  std::vector<std::size_t> examples;
-  std::map<std::uint16_t, std::int64_t> by_norm;  ///< examples
-  Part part = Part::kTrain;
+  Unit unit;
 };
 
-std::vector<Cluster> make_clusters(const std::vector<PooledExample>& examples, const Recipe& recipe) {
+/// The clusters, in the order of the deal.
+std::vector<Unit> make_clusters(const std::vector<PooledExample>& examples, const Recipe& recipe) {
   const std::vector<std::uint32_t> numbers = cluster_examples(examples, recipe);
   std::vector<Cluster> clusters;
   for (std::size_t i = 0; i < examples.size(); ++i) {
     if (numbers[i] == clusters.size()) clusters.emplace_back();
     Cluster& cluster = clusters[numbers[i]];
     const ExampleId id = examples[i].example.id;
-    if (cluster.examples.empty() || id < cluster.smallest) cluster.smallest = id;
-    cluster.examples.push_back(i);
-    ++cluster.by_norm[examples[i].norm];
+    if (cluster.unit.examples.empty() || id < cluster.smallest) cluster.smallest = id;
+    cluster.unit.add(i, examples[i].norm);
   }
   for (Cluster& cluster : clusters) {
     const std::array<std::uint64_t, 2> key{cluster.smallest.high, cluster.smallest.low};
     cluster.order = XXH3_64bits_withSeed(key.data(), sizeof key, recipe.seed);
   }
-  std::sort(clusters.begin(), clusters.end(), [](const Cluster& a, const Cluster& b) {
-    return std::pair(a.order, a.smallest) < std::pair(b.order, b.smallest);
+  std::sort(clusters.begin(), clusters.end(), [](const Cluster& x, const Cluster& y) {
+    return std::pair(x.order, x.smallest) < std::pair(y.order, y.smallest);
   });
-  return clusters;
+  std::vector<Unit> units;
+  for (Cluster& cluster : clusters) units.push_back(std::move(cluster.unit));
+  return units;
 }
 
-/// Takes clusters out of training, part by part.
+/// Takes units out of training, part by part.
 class Dealer {
  public:
-  Dealer(std::vector<Cluster>& clusters, std::size_t num_norms) : clusters_(clusters), left_(num_norms, 0) {
-    for (const Cluster& cluster : clusters)
-      for (const auto& [norm, count] : cluster.by_norm) ++left_[norm];
+  Dealer(std::vector<Unit>& units, std::size_t num_norms) : units_(units), left_(num_norms, 0) {
+    for (const Unit& unit : units)
+      for (const auto& [norm, count] : unit.by_norm) ++left_[norm];
   }
 
   /// Deals to `part` until each norm has its share; `targets` are examples by norm.
   void deal(Part part, std::vector<std::int64_t> targets) {
     open_ = std::move(targets);
     got_some_.assign(open_.size(), false);
-    for (Cluster& cluster : clusters_)
-      if (is_free(cluster) && fits(cluster)) take(cluster, part);
-    // Where every cluster is larger than the share, the smallest is better than none.
+    for (Unit& unit : units_)
+      if (is_free(unit) && fits(unit)) take(unit, part);
+    // Where every unit is larger than the share, the smallest is better than none.
     for (std::uint16_t norm = 0; norm < open_.size(); ++norm)
       if (open_[norm] > 0 && !got_some_[norm]) take_smallest(norm, part);
   }
 
  private:
-  /// Still in training, where each of its norms keeps another cluster.
-  [[nodiscard]] bool is_free(const Cluster& cluster) const {
-    return cluster.part == Part::kTrain && std::all_of(cluster.by_norm.begin(), cluster.by_norm.end(),
-                                                       [&](const auto& entry) { return left_[entry.first] > 1; });
+  /// Still in training, where each of its norms keeps another unit.
+  [[nodiscard]] bool is_free(const Unit& unit) const {
+    return unit.part == Part::kTrain && std::all_of(unit.by_norm.begin(), unit.by_norm.end(),
+                                                    [&](const auto& entry) { return left_[entry.first] > 1; });
   }
-  [[nodiscard]] bool fits(const Cluster& cluster) const {
-    return std::all_of(cluster.by_norm.begin(), cluster.by_norm.end(),
+  [[nodiscard]] bool fits(const Unit& unit) const {
+    return std::all_of(unit.by_norm.begin(), unit.by_norm.end(),
                        [&](const auto& entry) { return entry.second <= open_[entry.first]; });
   }
-  void take(Cluster& cluster, Part part) {
-    cluster.part = part;
-    for (const auto& [norm, count] : cluster.by_norm) open_[norm] -= count, got_some_[norm] = true, --left_[norm];
+  void take(Unit& unit, Part part) {
+    unit.part = part;
+    for (const auto& [norm, count] : unit.by_norm) open_[norm] -= count, got_some_[norm] = true, --left_[norm];
   }
   void take_smallest(std::uint16_t norm, Part part) {
-    Cluster* smallest = nullptr;
-    for (Cluster& cluster : clusters_) {
-      if (!cluster.by_norm.contains(norm) || !is_free(cluster)) continue;
-      if (smallest == nullptr || cluster.examples.size() < smallest->examples.size()) smallest = &cluster;
+    Unit* smallest = nullptr;
+    for (Unit& unit : units_) {
+      if (!unit.by_norm.contains(norm) || !is_free(unit)) continue;
+      if (smallest == nullptr || unit.examples.size() < smallest->examples.size()) smallest = &unit;
     }
     if (smallest != nullptr) take(*smallest, part);
   }
 
-  std::vector<Cluster>& clusters_;
-  std::vector<std::int64_t> left_;  ///< by norm: clusters in training
+  std::vector<Unit>& units_;
+  std::vector<std::int64_t> left_;  ///< by norm: units in training
   std::vector<std::int64_t> open_;  ///< by norm: examples that the part still wants
-  std::vector<bool> got_some_;      ///< by norm: the part has a cluster
+  std::vector<bool> got_some_;      ///< by norm: the part has a unit
 };
 
-double share_of(const Recipe& recipe, const NormRecipe& norm, Part part) {
-  if (part == Part::kHeldOut) return recipe.held_out;
-  if (norm.norm.judge != JudgeKind::kClassifier) return 0;
-  return part == Part::kJudgeTrain ? norm.judge_train : norm.judge_held_out;
+/// Examples that make up `share` of `total`: at least one.
+std::int64_t target_of(double share, std::int64_t total) {
+  return std::max<std::int64_t>(std::llround(share * static_cast<double>(total)), 1);
+}
+
+/// What is left in training of norm `norm`, cluster by cluster.
+std::vector<Unit> training_units(const std::vector<Unit>& clusters, const std::vector<PooledExample>& examples,
+                                 std::uint16_t norm) {
+  std::vector<Unit> units;
+  for (const Unit& cluster : clusters) {
+    if (cluster.part != Part::kTrain || !cluster.by_norm.contains(norm)) continue;
+    units.emplace_back();
+    for (const std::size_t i : cluster.examples)
+      if (examples[i].norm == norm) units.back().add(i, norm);
+  }
+  return units;
+}
+
+void assign(const std::vector<Unit>& units, Splits& splits) {
+  for (const Unit& unit : units)
+    for (const std::size_t i : unit.examples) splits.parts[i] = unit.part;
 }
 
 }  // namespace
@@ -125,25 +154,32 @@ std::vector<std::uint32_t> cluster_examples(const std::vector<PooledExample>& ex
 }
 
 Splits split_examples(const std::vector<PooledExample>& examples, const Recipe& recipe) {
-  std::vector<Cluster> clusters = make_clusters(examples, recipe);
-  std::vector<std::int64_t> totals(recipe.norms.size(), 0);
+  const std::size_t num_norms = recipe.norms.size();
+  std::vector<std::int64_t> totals(num_norms, 0), targets;
   for (const PooledExample& pooled : examples) ++totals[pooled.norm];
-  Dealer dealer(clusters, totals.size());
-  for (const Part part : {Part::kHeldOut, Part::kJudgeTrain, Part::kJudgeHeldOut}) {
-    std::vector<std::int64_t> targets;
-    for (std::size_t norm = 0; norm < totals.size(); ++norm) {
-      const double share = share_of(recipe, recipe.norms[norm], part);
-      const auto wanted = static_cast<std::int64_t>(std::llround(share * static_cast<double>(totals[norm])));
-      targets.push_back(share > 0 ? std::max<std::int64_t>(wanted, 1) : 0);
-    }
-    dealer.deal(part, std::move(targets));
-  }
+  for (const std::int64_t total : totals) targets.push_back(target_of(recipe.held_out, total));
+
+  std::vector<Unit> clusters = make_clusters(examples, recipe);
+  Dealer(clusters, num_norms).deal(Part::kHeldOut, targets);
+
   Splits splits;
   splits.parts.resize(examples.size());
   splits.clusters = static_cast<std::int64_t>(clusters.size());
-  for (const Cluster& cluster : clusters) {
+  for (const Unit& cluster : clusters)
     splits.largest_cluster = std::max(splits.largest_cluster, static_cast<std::int64_t>(cluster.examples.size()));
-    for (const std::size_t i : cluster.examples) splits.parts[i] = cluster.part;
+  assign(clusters, splits);
+
+  for (std::uint16_t norm = 0; norm < num_norms; ++norm) {
+    const NormRecipe& with = recipe.norms[norm];
+    if (with.norm.judge != JudgeKind::kClassifier) continue;
+    std::vector<Unit> units = training_units(clusters, examples, norm);
+    Dealer dealer(units, num_norms);
+    std::vector<std::int64_t> wanted(num_norms, 0);
+    wanted[norm] = target_of(with.judge_train, totals[norm]);
+    dealer.deal(Part::kJudgeTrain, wanted);
+    wanted[norm] = target_of(with.judge_held_out, totals[norm]);
+    dealer.deal(Part::kJudgeHeldOut, wanted);
+    assign(units, splits);
   }
   return splits;
 }

@@ -1,7 +1,8 @@
 // Which examples train the model, which evaluate it, and which train and measure a classifier judge. Examples that are
-// near copies of each other, or of one group, form a cluster and never part, so that no held-out example was seen in
-// training in another guise. Clusters are dealt in an order that a hash of (seed, example id) gives: nothing depends on
-// the order of the files.
+// near copies of each other, or of one group, form a cluster. A cluster is held out as a whole, whatever its norms, so
+// that no held-out example was seen in training in another guise. What a norm's judge learns from and is measured on is
+// taken out of training, again cluster by cluster, of that norm alone: examples of other norms share no output with it.
+// Clusters are dealt in an order that a hash of (seed, example id) gives: nothing depends on the order of the files.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -1,0 +1,266 @@
+// Curation as a whole: what is at --out afterwards, and what is not after an error.
+#include "coordinator/curate/curate.hpp"
+
+#include <gmock/gmock.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "coordinator/curate/simulation.hpp"
+#include "tests/coordinator/curate/curate_fixtures.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kRecipe = R"(name: tiny
+description: A dataset of two norms.
+seed: 3
+held_out: 0.2
+shard_examples: 100
+norms:
+  polite:
+    description: No insult is left.
+    objective: dpo
+    rules: {forbidden_words: [fool]}
+  learned:
+    description: The output is kind.
+    objective: dpo
+    judge: classifier
+sources:
+  - {name: polite, norm: polite, format: jsonl, path: polite.jsonl, license: CC0, description: Made up.}
+  - {name: learned, norm: learned, format: tsv, path: learned.tsv, columns: {source: s, desired: d, undesired: u}}
+)";
+
+class Curate : public testing::Test {
+ protected:
+  Curate() {
+    spdlog::set_level(spdlog::level::off);
+    std::mt19937 random(1);
+    std::string polite, learned = "s\td\tu\n";
+    for (int i = 0; i < 200; ++i) {
+      const std::string text = std::to_string(random()) + " " + std::to_string(random());
+      polite += "{\"source\": \"p " + text +
+                "\", \"desired\": \"friend\", \"undesired\": \"fool\", \"attributes\": {\"n\": " + std::to_string(i) +
+                "}}\n";
+      learned += "l " + text + "\tkind words " + text + "\tugly words " + text + "\n";
+    }
+    polite += "{\"source\": \"same\", \"desired\": \"x\", \"undesired\": \"x\"}\n";
+    folder.write("polite.jsonl", polite);
+    folder.write("learned.tsv", learned);
+    folder.write("recipe.yaml", kRecipe);
+  }
+  [[nodiscard]] CurateOptions options(bool replace = false, const std::string& out = "out") const {
+    return {.recipe = folder / "recipe.yaml", .out = folder / out, .source_paths = {}, .replace = replace};
+  }
+  void edit_recipe(const std::string& from, const std::string& to) const {
+    std::string text = kRecipe;
+    folder.write("recipe.yaml", text.replace(text.find(from), from.size(), to));
+  }
+  /// The error of a curation that must leave the folder as it was.
+  [[nodiscard]] Error error_of(const CurateOptions& options) const {
+    const auto before = folder.names();
+    const auto info = curate(options);
+    EXPECT_FALSE(info.has_value());
+    EXPECT_EQ(folder.names(), before) << "something was left behind";
+    return info.has_value() ? Error{} : info.error();
+  }
+  ScratchFolder folder;
+};
+
+TEST_F(Curate, MakesADatasetThatOpens) {
+  const auto info = curate(options());
+  ASSERT_TRUE(info.has_value()) << to_string(info.error());
+  const auto dataset = Dataset::open(folder / "out");
+  ASSERT_TRUE(dataset.has_value()) << to_string(dataset.error());
+  EXPECT_EQ(dataset->held_out().size(), 80);
+  EXPECT_EQ(dataset->train().size(), 400 - 80 - 40 - 10) << "the classifier has its own examples";
+  EXPECT_EQ(dataset->info().norms[1].classifier_file, "learned.judge");
+  EXPECT_GT(dataset->info().norms[1].classifier_accuracy, 0.9);
+  for (const ShardEntry& shard : dataset->info().shards) EXPECT_LE(shard.examples, 100);
+  EXPECT_FALSE(std::isnan(dataset->train().at(0).shard->attribute(0, "n")));
+  const Json& left_out = dataset->info().provenance.at("left_out").at("polite").at("desired_equals_undesired");
+  EXPECT_EQ(left_out.at("count"), 1);
+  EXPECT_EQ(left_out.at("lines"), Json::array({201}));
+  EXPECT_THAT(folder.names(), ElementsAre("learned.tsv", "out", "polite.jsonl", "recipe.yaml"));
+}
+
+TEST_F(Curate, WritesACardThatAPersonCanCheck) {
+  ASSERT_TRUE(curate(options()).has_value());
+  const std::string card = file_text(folder / "out" / "README.md");
+  EXPECT_THAT(card, HasSubstr("# tiny\n\nA dataset of two norms."));
+  EXPECT_THAT(card, HasSubstr("| polite | train | 0 | 160 | 0 | 160 |"));
+  EXPECT_THAT(card, HasSubstr("| learned | trains the judge | 0 | 40 | 0 | 40 |"));
+  EXPECT_THAT(card, HasSubstr("**1** of polite: desired and undesired output are the same.\n  Lines 201"));
+  EXPECT_THAT(card, HasSubstr("█"));
+  EXPECT_THAT(card, HasSubstr("Licence: CC0"));
+  EXPECT_THAT(card, HasSubstr("is right in **"));
+  EXPECT_THAT(card, Not(HasSubstr(folder.path().string()))) << "a card says nothing about this machine";
+}
+
+TEST_F(Curate, GivesTheSameBytesForTheSameFiles) {
+  ASSERT_TRUE(curate(options(false, "one")).has_value());
+  ScratchFolder elsewhere;
+  for (const std::string name : {"recipe.yaml", "learned.tsv"}) fs::copy_file(folder / name, elsewhere / name);
+  CurateOptions other = options(false, "two");
+  other.recipe = elsewhere / "recipe.yaml";
+  other.source_paths = {{"polite", folder / "polite.jsonl"}};
+  const auto info = curate(other);
+  ASSERT_TRUE(info.has_value()) << to_string(info.error());
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(folder / "one")) {
+    EXPECT_EQ(file_text(entry.path()), file_text(folder.path() / "two" / entry.path().filename())) << entry.path();
+    ++files;
+  }
+  EXPECT_EQ(files, 7) << "the card, dataset.json, the judge, three shards to train on and one held out";
+}
+
+TEST_F(Curate, ReplacesADatasetOnlyWhenTold) {
+  ASSERT_TRUE(curate(options()).has_value());
+  const std::string before = file_text(folder / "out" / "dataset.json");
+  edit_recipe("seed: 3", "seed: 4");
+  const Error error = error_of(options());
+  EXPECT_EQ(error.code, ErrorCode::kUsage);
+  EXPECT_THAT(to_string(error), HasSubstr("--replace"));
+  EXPECT_EQ(file_text(folder / "out" / "dataset.json"), before);
+  ASSERT_TRUE(curate(options(true)).has_value());
+  EXPECT_NE(file_text(folder / "out" / "dataset.json"), before);
+  EXPECT_THAT(folder.names(), ElementsAre("learned.tsv", "out", "polite.jsonl", "recipe.yaml"));
+}
+
+TEST_F(Curate, NeverReplacesWhatIsNoDataset) {
+  folder.write("out/precious.txt", "mine");
+  EXPECT_EQ(error_of(options(true)).code, ErrorCode::kUsage);
+  EXPECT_EQ(file_text(folder / "out" / "precious.txt"), "mine");
+  EXPECT_EQ(error_of(options(true, "polite.jsonl")).code, ErrorCode::kUsage);
+}
+
+TEST_F(Curate, FillsAnEmptyFolder) {
+  fs::create_directory(folder / "out");
+  EXPECT_TRUE(curate(options()).has_value());
+}
+
+TEST_F(Curate, AnErrorKeepsTheEarlierDataset) {
+  ASSERT_TRUE(curate(options()).has_value());
+  const std::string before = file_text(folder / "out" / "dataset.json");
+  folder.write("polite.jsonl", "{\"source\": \"a\"\n");
+  EXPECT_THAT(error_of(options(true)).where, HasSubstr("polite.jsonl:1"));
+  EXPECT_EQ(file_text(folder / "out" / "dataset.json"), before);
+}
+
+TEST_F(Curate, SaysHowToGiveAFileThatIsMissing) {
+  fs::remove(folder / "learned.tsv");
+  const Error error = error_of(options());
+  EXPECT_EQ(error.code, ErrorCode::kData);
+  EXPECT_THAT(error.where, HasSubstr("learned.tsv"));
+  EXPECT_THAT(error.hint, HasSubstr("--source learned=PATH"));
+}
+
+TEST_F(Curate, NamesTheSourcesThatThereAre) {
+  CurateOptions wrong = options();
+  wrong.source_paths = {{"polit", "x"}};
+  const Error error = error_of(wrong);
+  EXPECT_EQ(error.code, ErrorCode::kUsage);
+  EXPECT_THAT(error.hint, HasSubstr("polite or learned"));
+  EXPECT_THAT(error.hint, HasSubstr("Did you mean polite?"));
+}
+
+TEST_F(Curate, AFolderIsReadFileByFile) {
+  const std::string line = "{\"source\": \"%\", \"desired\": \"b\", \"undesired\": \"fool\"}\n";
+  for (const std::string name : {"b.jsonl", "a.jsonl"})
+    folder.write("many/" + name,
+                 std::string(line).replace(line.find('%'), 1, name) + "{\"source\": \"\", \"desired\": \"b\"}\n");
+  folder.write("many/.hidden", "not JSON");
+  CurateOptions many = options();
+  many.source_paths = {{"polite", folder / "many"}};
+  const auto info = curate(many);
+  ASSERT_TRUE(info.has_value()) << to_string(info.error());
+  EXPECT_EQ(info->provenance.at("left_out").at("polite").at("empty_source").at("lines"),
+            Json::array({"a.jsonl:2", "b.jsonl:2"}));
+}
+
+TEST_F(Curate, SaysWhenNothingIsLeft) {
+  folder.write("polite.jsonl", "");
+  folder.write("learned.tsv", "s\td\tu\n");
+  const Error blank = error_of(options());
+  EXPECT_EQ(blank.code, ErrorCode::kData);
+  EXPECT_THAT(blank.message, HasSubstr("no example"));
+  folder.write("learned.tsv", "s\td\tu\na\tb\tb\n");
+  const Error refused = error_of(options());
+  EXPECT_THAT(refused.message, HasSubstr("no example is left of 1"));
+  EXPECT_THAT(refused.hint, HasSubstr("desired and undesired output are the same"));
+}
+
+TEST_F(Curate, WarnsOfWhatTrainingCannotUse) {
+  edit_recipe("judge: classifier", "rules: {min_characters: 1}");
+  folder.write("learned.tsv", "s\td\tu\nonly source\tb\t\n");
+  ASSERT_TRUE(curate(options()).has_value());
+  const std::string card = file_text(folder / "out" / "README.md");
+  EXPECT_THAT(card, HasSubstr("Norm learned has no held-out example"));
+  EXPECT_THAT(card, HasSubstr("Norm learned trains with dpo, and none of its examples"));
+}
+
+class Simulated : public Curate {
+ protected:
+  Simulated() {
+    folder.write("recipe.yaml", R"(name: simulated
+seed: 5
+held_out: 0.1
+norms:
+  align: {description: An alignment., rules: {alignment: true}}
+sources:
+  - {name: pairs, norm: align, format: simulate, examples: 60, sequences: [2, 4], root_length: [12, 24], branch_length: [0.1, 0.4]}
+)");
+  }
+  ~Simulated() override { ::unsetenv("PLUMBLINE_PYTHON"); }
+};
+
+TEST_F(Simulated, AMissingPythonOrPackageIsTheEnvironmentsFault) {
+  ::setenv("PLUMBLINE_PYTHON", "/nowhere/python", 1);
+  const Error none = error_of(options());
+  EXPECT_EQ(none.code, ErrorCode::kEnvironment);
+  EXPECT_THAT(none.message, HasSubstr("/nowhere/python"));
+  EXPECT_THAT(none.hint, HasSubstr("./plumbline setup"));
+  folder.write("bin/python", "#!/bin/sh\necho \"No module named 'msasim'\" >&2\nexit 6\n");
+  fs::permissions(folder / "bin" / "python", fs::perms::owner_all);
+  ::setenv("PLUMBLINE_PYTHON", (folder / "bin/python").c_str(), 1);
+  const Error no_package = error_of(options());
+  EXPECT_EQ(no_package.code, ErrorCode::kEnvironment);
+  EXPECT_THAT(no_package.message, HasSubstr("msasim"));
+}
+
+TEST_F(Simulated, AFailureIsToldInPythonsWords) {
+  folder.write("python", "#!/bin/sh\necho 'Traceback' >&2\necho 'ValueError: no such model' >&2\nexit 1\n");
+  fs::permissions(folder / "python", fs::perms::owner_all);
+  ::setenv("PLUMBLINE_PYTHON", (folder / "python").c_str(), 1);
+  const Error error = error_of(options());
+  EXPECT_EQ(error.code, ErrorCode::kRun);
+  EXPECT_THAT(error.message, HasSubstr("ValueError: no such model"));
+}
+
+TEST_F(Simulated, GivesTrueAlignmentsTheSameForASeed) {
+  const auto info = curate(options());
+  if (!info.has_value() && info.error().code == ErrorCode::kEnvironment) GTEST_SKIP() << to_string(info.error());
+  ASSERT_TRUE(info.has_value()) << to_string(info.error());
+  ASSERT_TRUE(curate(options(false, "again")).has_value());
+  EXPECT_EQ(file_text(folder / "out" / "dataset.json"), file_text(folder / "again" / "dataset.json"));
+  EXPECT_EQ(info->provenance.at("examples_left_out"), 0) << "an alignment's judge accepts every true alignment";
+  const auto dataset = Dataset::open(folder / "out");
+  ASSERT_TRUE(dataset.has_value()) << to_string(dataset.error());
+  for (std::int64_t row = 0; row < dataset->train().size(); ++row) {
+    const auto place = dataset->train().at(row);
+    const float root_length = place.shard->attribute(place.row, "root_length");
+    EXPECT_GE(root_length, 12);
+    EXPECT_LE(root_length, 24);
+    EXPECT_GT(place.shard->attribute(place.row, "divergence"), 0.2f);
+  }
+  EXPECT_THAT(fs::exists(folder / "out" / "pairs.jsonl"), false) << "the simulation's file is gone";
+}
+
+}  // namespace
+}  // namespace plumbline
