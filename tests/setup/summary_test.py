@@ -25,6 +25,13 @@ class Summary(unittest.TestCase):
         self.assertIn("skipped: browser: no Chromium here", done.stdout)
         self.assertEqual(done.stdout.splitlines()[-1], "2 passed, 0 failed, 1 skipped")
 
+    def test_a_case_skipped_inside_a_program(self):
+        output = "[ RUN      ] Nccl.Sums\nnccl_test.cpp:9: Skipped\nno GPU here\n\n[  SKIPPED ] Nccl.Sums (0 ms)\n" \
+                 "[  SKIPPED ] 1 test, listed below:\n[  SKIPPED ] Nccl.Sums\n"
+        done = self.summary(f'<testcase name="nccl" time="1" status="run"><system-out>{output}</system-out></testcase>')
+        self.assertIn("skipped case: nccl: Nccl.Sums: no GPU here\n", done.stdout)
+        self.assertEqual(done.stdout.splitlines()[-1], "1 passed, 0 failed, 0 skipped")
+
     def test_a_failure(self):
         done = self.summary(PASSED, FAILED)
         self.assertEqual(done.returncode, 1)
