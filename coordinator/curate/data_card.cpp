@@ -125,7 +125,9 @@ void add_entries(const CurationFacts& facts, bool kept, std::string& card) {
 void add_left_out(const CurationFacts& facts, std::string& card) {
   const std::int64_t total = facts.pool.left_out.total();
   card += fmt::format("\n## Left out\n\n{} of {} examples{}\n", total, facts.pool.read,
-                      total > 0 ? ". Line numbers are those of the file; a line may hold several examples.\n" : ".");
+                      facts.pool.left_out.entries().empty()
+                          ? "."
+                          : ". Line numbers are those of the file; a line may hold several examples.\n");
   add_entries(facts, false, card);
   std::string remarks;
   add_entries(facts, true, remarks);

@@ -59,6 +59,7 @@ Words words_of(Reason reason) {
 const char* key_of(Reason reason) { return words_of(reason).key; }
 const char* sentence_of(Reason reason) { return words_of(reason).sentence; }
 bool is_kept(Reason reason) { return reason >= Reason::kUndesiredKeepsRules; }
+bool is_about_a_row(Reason reason) { return reason == Reason::kRowOfGaps || reason == Reason::kRowTooLong; }
 
 void LeftOut::add(Reason reason, const Place& place) {
   Entry& entry = entries_[{place.source, reason}];
@@ -74,7 +75,7 @@ std::int64_t LeftOut::count(Reason reason) const {
 
 std::int64_t LeftOut::total() const {
   std::int64_t sum = 0;
-  for (const auto& [key, entry] : entries_) sum += is_kept(key.second) ? 0 : entry.count;
+  for (const auto& [key, entry] : entries_) sum += is_kept(key.second) || is_about_a_row(key.second) ? 0 : entry.count;
   return sum;
 }
 

@@ -35,6 +35,8 @@ const char* key_of(Reason reason);
 const char* sentence_of(Reason reason);
 /// Whether an example with this remark stays in the dataset.
 bool is_kept(Reason reason);
+/// Whether it concerns a row of an alignment, from which examples are drawn, and not an example.
+bool is_about_a_row(Reason reason);
 
 /// Where an example stands: a line of a file, counted from 1, as an editor shows it.
 struct Place {

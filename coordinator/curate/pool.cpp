@@ -46,7 +46,7 @@ class PoolSink final : public ImportSink {
   }
   void leave_out(Reason reason, std::int64_t line) override {
     place_.line = line;
-    ++pool_.read;
+    pool_.read += is_about_a_row(reason) ? 0 : 1;
     pool_.left_out.add(reason, place_);
   }
 

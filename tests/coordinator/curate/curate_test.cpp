@@ -205,6 +205,24 @@ TEST_F(Curate, WarnsOfWhatTrainingCannotUse) {
   EXPECT_THAT(card, HasSubstr("Norm learned trains with dpo, and none of its examples"));
 }
 
+/// Public data, where the machine has it: the counts that docs/decisions/0008 reports.
+TEST_F(Curate, ParaDetoxsEqualPairsAreReported) {
+  const char* given = std::getenv("PLUMBLINE_SHARED_DATA");
+  const fs::path data = given != nullptr ? fs::path(given) : fs::path(PLUMBLINE_SOURCE_DIR) / ".." / "shared" / "data";
+  const fs::path file = data / "paradetox" / "paradetox.tsv";
+  if (!fs::exists(file)) GTEST_SKIP() << "no " << file << ": set PLUMBLINE_SHARED_DATA to the folder with paradetox/";
+  const auto info = curate({.recipe = fs::path(PLUMBLINE_SOURCE_DIR) / "configs/data/paradetox.yaml",
+                            .out = folder / "out",
+                            .source_paths = {{"paradetox", file}}});
+  ASSERT_TRUE(info.has_value()) << to_string(info.error());
+  const Json& left_out = info->provenance.at("left_out").at("paradetox");
+  EXPECT_EQ(left_out.at("desired_equals_undesired").at("count"), 110);
+  EXPECT_EQ(left_out.at("desired_equals_undesired").at("lines").size(), 110u);
+  EXPECT_EQ(left_out.at("desired_equals_undesired").at("lines").at(0), 5);
+  EXPECT_EQ(left_out.at("desired_equals_undesired_in_words").at("count"), 27);
+  EXPECT_GT(info->norms.at(0).classifier_accuracy, 0.93);
+}
+
 class Simulated : public Curate {
  protected:
   Simulated() {
