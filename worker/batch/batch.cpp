@@ -65,8 +65,11 @@ Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int 
   // A mask from lengths, not from ids: a source may hold the pad id.
   const at::Tensor source = padded(sources, kPadToken);
   at::Tensor mask = at::zeros(source.sizes(), at::kBool);
-  for (std::size_t b = 0; b < sources.size(); ++b)
-    mask[static_cast<std::int64_t>(b)].narrow(0, 0, std::ssize(sources[b])).fill_(true);
+  bool* is_real = mask.mutable_data_ptr<bool>();
+  for (const Tokens& tokens : sources) {
+    std::fill_n(is_real, tokens.size(), true);
+    is_real += source.size(1);
+  }
   batch.source_BS = source.to(device);
   batch.source_mask_BS = mask.to(device);
   const auto output_limit = static_cast<std::size_t>(max_output_tokens);

@@ -209,6 +209,15 @@ TEST_F(WorkerLoopTest, ALostConnectionEndsTheWorker) {
   }
 }
 
+TEST_F(WorkerLoopTest, AGpuThatIsNotThereIsExplained) {
+  if (fs::exists("/dev/nvidiactl")) GTEST_SKIP() << "this machine may have a GPU";
+  const fs::path output = folder_.path() / "output.txt";
+  config_.workers.device = "cuda";
+  EXPECT_EQ(Process({PLUMBLINE_WORKER_PROGRAM, "--join", make_run("run").root().string()}, output).wait(), 6);
+  EXPECT_NE(text_of(output).find("workers.device"), std::string::npos) << text_of(output);
+  EXPECT_NE(text_of(output).find("sees no GPU"), std::string::npos);
+}
+
 TEST_F(WorkerLoopTest, WrongCommandLinesAreExplained) {
   const fs::path output = folder_.path() / "output.txt";
   EXPECT_EQ(Process({PLUMBLINE_WORKER_PROGRAM}, output).wait(), 2);

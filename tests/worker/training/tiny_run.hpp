@@ -30,8 +30,8 @@ struct TinyRun {
     config.evaluate.examples = 6, config.evaluate.generations = 4, config.evaluate.max_new_tokens = 6;
     config.evaluate.batch_rows = 4;
   }
-  [[nodiscard]] std::unique_ptr<T5> start_model() const {
-    auto model = std::make_unique<T5>(config.model, at::kCPU);
+  [[nodiscard]] std::unique_ptr<T5> start_model(at::Device device = at::kCPU) const {
+    auto model = std::make_unique<T5>(config.model, device);
     model->initialize(config.seed);
     return model;
   }
