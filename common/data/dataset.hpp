@@ -20,7 +20,7 @@ inline constexpr const char* kTrainSplit = "train";
 inline constexpr const char* kHeldOutSplit = "heldout";
 
 struct ShardEntry {
-  std::string file;    ///< name within the folder
+  std::string file;  ///< name within the folder
   std::string split;
   std::int64_t examples = 0;
   std::string sha256;
@@ -42,14 +42,32 @@ Result<DatasetInfo> dataset_info_from_json(const Json& json, const std::string& 
 class Split {
  public:
   [[nodiscard]] std::int64_t size() const { return starts_.empty() ? 0 : starts_.back(); }
-  struct Place { const ShardReader* shard; std::int64_t row; };
+  struct Place {
+    const ShardReader* shard;
+    std::int64_t row;
+  };
   [[nodiscard]] Place at(std::int64_t row) const;
-  [[nodiscard]] std::int32_t length(std::int64_t row, Side side) const { auto p = at(row); return p.shard->length(p.row, side); }
+  [[nodiscard]] std::int32_t length(std::int64_t row, Side side) const {
+    auto p = at(row);
+    return p.shard->length(p.row, side);
+  }
   [[nodiscard]] std::vector<std::int64_t> tokens(std::int64_t row, Side side) const;
-  [[nodiscard]] ExampleKind kind(std::int64_t row) const { auto p = at(row); return p.shard->kind(p.row); }
-  [[nodiscard]] std::uint16_t norm(std::int64_t row) const { auto p = at(row); return p.shard->norm(p.row); }
-  [[nodiscard]] float weight(std::int64_t row) const { auto p = at(row); return p.shard->weight(p.row); }
-  [[nodiscard]] ExampleId id(std::int64_t row) const { auto p = at(row); return p.shard->id(p.row); }
+  [[nodiscard]] ExampleKind kind(std::int64_t row) const {
+    auto p = at(row);
+    return p.shard->kind(p.row);
+  }
+  [[nodiscard]] std::uint16_t norm(std::int64_t row) const {
+    auto p = at(row);
+    return p.shard->norm(p.row);
+  }
+  [[nodiscard]] float weight(std::int64_t row) const {
+    auto p = at(row);
+    return p.shard->weight(p.row);
+  }
+  [[nodiscard]] ExampleId id(std::int64_t row) const {
+    auto p = at(row);
+    return p.shard->id(p.row);
+  }
 
  private:
   friend class Dataset;

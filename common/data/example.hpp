@@ -21,8 +21,8 @@ struct Example {
   std::string norm;
   ExampleKind kind = ExampleKind::kDemonstration;
   float weight = 1;
-  std::string source, desired, undesired;     ///< an absent side is empty and `kind` says so
-  std::map<std::string, float> attributes;    ///< numbers known about the example: root_length, divergence
+  std::string source, desired, undesired;   ///< an absent side is empty and `kind` says so
+  std::map<std::string, float> attributes;  ///< numbers known about the example: root_length, divergence
 };
 
 /// Sets kind from which sides are present and id from the content.

@@ -27,8 +27,8 @@ struct TokenizedExample {
 };
 
 struct ShardHeader {
-  std::string tokenizer;       ///< name
-  std::int32_t vocab_size = 0; ///< decides the token width
+  std::string tokenizer;        ///< name
+  std::int32_t vocab_size = 0;  ///< decides the token width
   std::string split;
 };
 
@@ -46,7 +46,7 @@ class ShardReader {
 
   [[nodiscard]] const ShardHeader& header() const;
   [[nodiscard]] std::int64_t size() const;
-  [[nodiscard]] std::int32_t length(std::int64_t row, Side side) const;   ///< tokens, 0 for an absent side
+  [[nodiscard]] std::int32_t length(std::int64_t row, Side side) const;            ///< tokens, 0 for an absent side
   void append(std::int64_t row, Side side, std::vector<std::int64_t>& out) const;  ///< widened ids
   [[nodiscard]] ExampleId id(std::int64_t row) const;
   [[nodiscard]] ExampleKind kind(std::int64_t row) const;
