@@ -46,6 +46,7 @@ void Transition::end_group(const std::string& reason, bool by_force) {
   if (!state_.end_asked) state_.end_asked_at = now_;
   state_.end_asked = true;
   state_.killed = state_.killed || by_force;
+  if (!state_.welcomed) send_away();
   if (facts_.supervised) {
     if (!state_.exited) act(action::EndGroup{state_.killed}, "ending the workers: " + reason, Tone::kInfo);
     return;
@@ -54,6 +55,16 @@ void Transition::end_group(const std::string& reason, bool by_force) {
   for (const auto& [rank, member] : state_.members)
     if (member.connected)
       act(action::Drop{member.connection, std::nullopt}, "ending the workers: " + reason, Tone::kInfo);
+}
+
+/// Workers that wait for their welcome learn that there will be none.
+void Transition::send_away() {
+  const Error why = state_.cause && !state_.cause->error.message.empty() ? state_.cause->error
+                                                                         : run_error("the run does not start now");
+  for (const auto& [rank, member] : state_.members)
+    if (member.connected)
+      act(action::Drop{member.connection, Failed{static_cast<int>(why.code), why.message, why.where, why.hint}},
+          "no welcome for " + rank_name(rank));
 }
 
 /// A failed worker was gone before the present loss: the loss is the launcher's doing.

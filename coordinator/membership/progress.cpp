@@ -69,6 +69,7 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
   speaker.member->step = std::max(speaker.member->step, done.step);
   act(action::AppendMetrics{done.metrics}, "metrics of step " + std::to_string(done.step));
   if (!trained) return;
+  speaker.member->phase = "training";
   const auto grant = state_.leases.advance(done.step, seconds_of(done.metrics));
   if (grant && state_.phase == GroupPhase::kTraining)
     grant_all(*grant, "step " + std::to_string(done.step) + " is taken");

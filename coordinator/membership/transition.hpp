@@ -72,6 +72,7 @@ class Transition {
   [[nodiscard]] Error too_many_deaths(const Error& last) const;
   [[nodiscard]] Error death_by_hand(const Error& last) const;
   void drop_orphans();
+  void send_away();
   void forget_group();
 
   [[nodiscard]] bool has_group() const {

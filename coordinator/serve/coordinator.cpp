@@ -142,7 +142,9 @@ std::string Coordinator::stop_reply() const {
   if (state.phase == GroupPhase::kTraining && state.leases.stops())
     return "the run stops at step " + std::to_string(state.leases.end()) + ", after a checkpoint" + then;
   if (state.all_finished) return "the run has trained its last step and is being evaluated: it finishes instead";
-  if (state.phase == GroupPhase::kTraining) return "the run stops at step " + std::to_string(state.leases.end()) + then;
+  if (state.phase == GroupPhase::kTraining)
+    return "the run stops after its next checkpoint, at step " + std::to_string(state.leases.end()) + " at the latest" +
+           then;
   return "the run stops now, at step " + std::to_string(state.checkpoint ? state.checkpoint->step.value() : 0) + then;
 }
 

@@ -147,7 +147,10 @@ class Cluster {
     if (rank == nullptr) return;
     rank->alive = false;  // Session's on_lost ends the worker.
     rank->on_the_way.clear();
-    if (drop.farewell) rank->open = false;  // It was never one of the group.
+    const auto& members = drive_.state().members;
+    const bool joined = std::any_of(members.begin(), members.end(),
+                                    [&](const auto& member) { return member.second.connection == drop.connection; });
+    if (!joined) rank->open = false;  // It was never one of the group.
   }
   void carry_out(const action::StoreCheckpoint& store) {
     EXPECT_FALSE(storing_);

@@ -38,7 +38,8 @@ TEST(CheckpointParts, ContradictionsAreErrors) {
 
 TEST(CheckpointParts, OnlyPlainFileNamesAndHashes) {
   CheckpointParts parts;
-  for (const char* name : {"", ".", "..", "../model.safetensors", "/etc/passwd", "a/b", ".hidden", "MANIFEST.json", "a b", "a\n"})
+  for (const char* name :
+       {"", ".", "..", "../model.safetensors", "/etc/passwd", "a/b", ".hidden", "MANIFEST.json", "a b", "a\n"})
     EXPECT_TRUE(parts.add(part(name)).has_error()) << name;
   EXPECT_TRUE(parts.add(part(std::string(500, 'a'))).has_error());
   EXPECT_TRUE(parts.add(part("a", 0)).has_error());

@@ -108,7 +108,8 @@ TEST(LeaseWindow, OldStepsAndOddDurationsChangeNothing) {
 TEST(LeaseWindow, NeverFallsAndSaysLastOnce) {
   std::mt19937 random(1);
   for (int round = 0; round < 2000; ++round) {
-    const auto steps = static_cast<std::int64_t>(random() % 60 + 1), start = static_cast<std::int64_t>(random()) % (steps + 1);
+    const auto steps = static_cast<std::int64_t>(random() % 60 + 1),
+               start = static_cast<std::int64_t>(random()) % (steps + 1);
     LeaseWindow window(policy_of(steps), start);
     Grant newest = window.open();
     int lasts = newest.last ? 1 : 0;

@@ -1,0 +1,327 @@
+// The coordinator in this process, workers as threads, real sockets.
+#include "coordinator/serve/coordinator.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+
+#include "common/record/metrics.hpp"
+#include "coordinator/serve/status.hpp"
+#include "tests/coordinator/serve/run_fixture.hpp"
+
+namespace plumbline {
+namespace {
+
+namespace fs = std::filesystem;
+namespace asio = boost::asio;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class CoordinatorTest : public RunFixture {
+ protected:
+  CoordinatorTest() { create_run(layout, config).value(); }
+
+  /// A connection that says nothing of itself yet.
+  asio::ip::tcp::socket connect_raw() {
+    const auto address = read_address(layout).value();
+    asio::ip::tcp::socket socket(io);
+    socket.connect({asio::ip::make_address(address.host), static_cast<std::uint16_t>(address.port)});
+    return socket;
+  }
+  /// Reads until the coordinator hangs up; what it said.
+  static std::string read_to_end(asio::ip::tcp::socket& socket) {
+    std::string said;
+    boost::system::error_code end;
+    asio::read(socket, asio::dynamic_buffer(said), end);
+    return said;
+  }
+  asio::io_context io;
+};
+
+TEST_F(CoordinatorTest, ServesARunToItsEnd) {
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_value()) << to_string(outcome.error());
+  EXPECT_EQ(outcome->step, Step(12));
+  EXPECT_EQ(outcome->weights_sha256, sha256_hex(std::string("model.safetensors of step 12")));
+  EXPECT_THAT(events(), ElementsAre("run_created", "coordinator_started", "generation_started", "checkpoint_committed",
+                                    "checkpoint_committed", "checkpoint_committed", "snapshot_aggregated",
+                                    "generation_ended", "evaluated", "run_finished"));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000008", "step-00000012")) << "checkpoint.keep is 2";
+  EXPECT_TRUE(verify_checkpoint(layout.checkpoint(Step(12))).has_value());
+  EXPECT_EQ(read_metrics(layout.metrics()).value().size(), 12u);
+  EXPECT_EQ(read_json_file(layout.summary())->at("weights_sha256"), outcome->weights_sha256);
+  EXPECT_EQ(read_snapshot(layout.snapshot(Step(12))).value().rows(), 6u);
+  EXPECT_TRUE(fs::exists(layout.report()));
+  EXPECT_FALSE(fs::exists(layout.coordinator())) << "nobody is found who does not serve";
+  const Json status = recorded_status(layout).value();
+  EXPECT_EQ(status.at("state"), "finished");
+  EXPECT_EQ(status.at("last_checkpoint").at("step"), 12);
+}
+
+TEST_F(CoordinatorTest, AKilledWorkerIsReplaced) {
+  script.deaths = {{1, 2}, {2, 7}, {3, 9}};
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_value()) << to_string(outcome.error());
+  EXPECT_EQ(outcome->step, Step(12));
+  std::vector<std::int64_t> starts;
+  for (const auto& entry : read_journal(layout.journal()).value())
+    if (entry.event == "generation_started") starts.push_back(entry.data.at("start_step").get<std::int64_t>());
+  EXPECT_THAT(starts, ElementsAre(0, 0, 4, 8));
+  EXPECT_THAT(events(), Contains("worker_lost").Times(3));
+  EXPECT_EQ(recorded_status(layout)->at("restarts"), 3);
+}
+
+TEST_F(CoordinatorTest, DeathsWithoutProgressEndTheRun) {
+  config.workers.max_restarts = 2;
+  script.deaths = {{1, 2}, {2, 1}, {3, 3}};
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kRun);
+  EXPECT_THAT(to_string(outcome.error()), HasSubstr("launcher.log"));
+  EXPECT_EQ(events().back(), "run_failed");
+  script.deaths.clear();
+  EXPECT_TRUE(serve().has_value()) << "a failed run can be resumed";
+}
+
+TEST_F(CoordinatorTest, AWorkersErrorIsTheRuns) {
+  script.failure = Failed{3, "the shard is cut short", "train-00000.h5", "curate it again"};
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kData);
+  EXPECT_EQ(to_string(outcome.error()),
+            to_string(data_error("the shard is cut short", "train-00000.h5", "curate it again")));
+  EXPECT_THAT(events(), Contains("generation_started").Times(1));
+}
+
+TEST_F(CoordinatorTest, StopsAndGoesOnAtAnotherWorkerCount) {
+  script.allow(6);
+  start_serving();
+  const Json status = status_at(6);
+  EXPECT_EQ(status.at("state"), "training");
+  EXPECT_EQ(status.at("last_checkpoint").at("step"), 4);
+  EXPECT_EQ(status.at("norms").size(), 3u);
+  EXPECT_GT(status.at("tokens_per_second").get<double>(), 0);
+  EXPECT_EQ(status.at("workers").at(1).at("rank"), 1);
+  EXPECT_FALSE(status_text(status).empty());
+  EXPECT_THAT(stop().value(), HasSubstr("resume with: plumbline resume " + layout.root().string()));
+  script.allow(1'000'000);
+  const auto stopped = served.get();
+  ASSERT_TRUE(stopped.has_error());
+  EXPECT_EQ(stopped.error().code, ErrorCode::kStopped);
+  EXPECT_EQ(recorded_status(layout)->at("state"), "stopped");
+  const auto step = recorded_status(layout)->at("last_checkpoint").at("step").get<std::int64_t>();
+  EXPECT_GE(step, 6);
+  EXPECT_TRUE(verify_checkpoint(layout.checkpoint(Step(step))).has_value());
+  const auto outcome = serve(1);
+  ASSERT_TRUE(outcome.has_value()) << to_string(outcome.error());
+  EXPECT_EQ(outcome->step, Step(12));
+}
+
+TEST_F(CoordinatorTest, ATerminatingSignalIsAStop) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  raise(SIGTERM);
+  script.allow(1'000'000);
+  EXPECT_EQ(served.get().error().code, ErrorCode::kStopped);
+}
+
+TEST_F(CoordinatorTest, ASecondSignalDoesNotWait) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  raise(SIGINT);
+  status_when([](const Json& status) { return status.at("state") == "stopping"; });
+  raise(SIGINT);  // Rank 0 still waits for leave to take a step: only ending it helps.
+  EXPECT_EQ(served.get().error().code, ErrorCode::kStopped);
+  EXPECT_EQ(recorded_status(layout)->at("last_checkpoint").at("step"), 4);
+}
+
+TEST_F(CoordinatorTest, ThoseWhoDoNotKnowTheSecretChangeNothing) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  const RunLayout impostor(folder.path() / "impostor");
+  fs::create_directories(impostor.root());
+  fs::copy(layout.coordinator(), impostor.coordinator());
+  write_secret(impostor).value();
+  for (const Role role : {Role::kClient, Role::kWorker}) {
+    Hello hello;
+    hello.role = role;
+    const auto refused = ControlClient::connect(impostor.root(), hello, kPatience);
+    ASSERT_TRUE(refused.has_error());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(refused.error().message, HasSubstr("secret"));
+  }
+  std::string header = "PLBL";
+  header.resize(kFrameHeaderBytes, '\xff');
+  for (const std::string& garbage : {std::string(100, 'x'), std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n       "),
+                                     header, encode_frame(to_frame(StopRequest{}, Generation())).value(),
+                                     encode_frame(Frame{2, Generation(), "{not json"}).value(),
+                                     encode_frame(Frame{999, Generation(), "{}"}).value()}) {
+    auto socket = connect_raw();
+    boost::system::error_code ignored;
+    asio::write(socket, asio::buffer(garbage), ignored);
+    read_to_end(socket);  // It ends.
+  }
+  EXPECT_EQ(status_at(5).at("workers").size(), 2u) << "the run goes on";
+  script.allow(1'000'000);
+  EXPECT_TRUE(served.get().has_value());
+}
+
+TEST_F(CoordinatorTest, SilentStrangersAreBounded) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  std::vector<asio::ip::tcp::socket> silent;
+  for (int i = 0; i < 8; ++i) {
+    silent.push_back(connect_raw());
+    std::byte challenge[1];
+    asio::read(silent.back(), asio::buffer(challenge));  // It is let in so far.
+  }
+  auto one_too_many = connect_raw();
+  EXPECT_EQ(read_to_end(one_too_many), "");
+  silent.clear();
+  EXPECT_EQ(status_at(5).at("step"), 5) << "with them gone there is room again";
+  script.allow(1'000'000);
+  EXPECT_TRUE(served.get().has_value());
+}
+
+TEST_F(CoordinatorTest, AWorkerOfAnotherLaunchIsRefused) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  Hello hello;
+  hello.rank = 1, hello.world = 2, hello.group = std::string(32, 'b');
+  const auto refused = ControlClient::connect(layout.root(), hello, kPatience);
+  ASSERT_TRUE(refused.has_error());
+  EXPECT_THAT(refused.error().message, HasSubstr("has its group"));
+  script.allow(1'000'000);
+  EXPECT_TRUE(served.get().has_value());
+}
+
+TEST_F(CoordinatorTest, OneCoordinatorAtATime) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  const auto second = serve();
+  ASSERT_TRUE(second.has_error());
+  EXPECT_EQ(second.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(to_string(second.error()), HasSubstr(std::to_string(getpid())));
+  EXPECT_TRUE(fs::exists(layout.coordinator())) << "the first one's";
+  script.allow(1'000'000);
+  EXPECT_TRUE(served.get().has_value());
+}
+
+TEST_F(CoordinatorTest, APartThatIsNotWhatWasWrittenIsNotCommitted) {
+  script.corrupt_part = true;
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kRun);
+  EXPECT_THAT(outcome.error().where, HasSubstr("model.safetensors"));
+  EXPECT_TRUE(checkpoints().empty()) << "nothing half-written is left";
+  script.corrupt_part = false;
+  EXPECT_TRUE(serve().has_value());
+}
+
+TEST_F(CoordinatorTest, AnotherFingerprintIsRefusedByName) {
+  script.allow(5);
+  start_serving();
+  status_at(5);
+  stop().value();
+  script.allow(1'000'000);
+  EXPECT_EQ(served.get().error().code, ErrorCode::kStopped);
+  script.fingerprint = "cpu AVX512";
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(outcome.error().message, HasSubstr("AVX512"));
+  script.fingerprint = "cpu AVX2";
+  EXPECT_TRUE(serve().has_value());
+}
+
+TEST_F(CoordinatorTest, AGroupStartedByHand) {
+  const auto outcome = serve(2, /*supervised=*/false);
+  ASSERT_TRUE(outcome.has_value()) << to_string(outcome.error());
+  EXPECT_EQ(outcome->step, Step(12));
+}
+
+TEST_F(CoordinatorTest, AGroupStartedByHandThatDies) {
+  script.deaths = {{1, 6}};
+  const auto outcome = serve(2, /*supervised=*/false);
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kRun);
+  EXPECT_THAT(to_string(outcome.error()), HasSubstr("plumbline resume"));
+  EXPECT_THAT(to_string(outcome.error()), HasSubstr("mpirun the-workers"));
+  EXPECT_TRUE(serve().has_value());
+}
+
+TEST_F(CoordinatorTest, AFinishedRunIsKnownAndCanBeProlonged) {
+  const auto first = serve();
+  ASSERT_TRUE(first.has_value());
+  const auto known = [&] {
+    return finished_outcome(open_run(layout, config, 1, std::make_unique<FakeLauncher>(layout, script)).value());
+  };
+  ASSERT_TRUE(known());
+  EXPECT_EQ(known()->weights_sha256, first->weights_sha256);
+  config.train.steps = 16;
+  EXPECT_FALSE(known());
+  EXPECT_EQ(serve()->step, Step(16));
+  config.train.steps = 10;
+  const auto shortened = serve();
+  ASSERT_TRUE(shortened.has_error());
+  EXPECT_EQ(shortened.error().where, "train.steps");
+}
+
+TEST_F(CoordinatorTest, APortInUseIsSaidBeforeAnythingIsLaunched) {
+  asio::ip::tcp::acceptor busy(io, {asio::ip::make_address("127.0.0.1"), 0});
+  config.control.port = busy.local_endpoint().port();
+  const auto before = events();
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kEnvironment);
+  EXPECT_THAT(outcome.error().message, HasSubstr(std::to_string(config.control.port)));
+  EXPECT_EQ(outcome.error().where, "control.port");
+  EXPECT_EQ(events(), before);
+  EXPECT_FALSE(fs::exists(layout.coordinator()));
+}
+
+TEST_F(CoordinatorTest, WhatACrashLeftBehindIsNotUsed) {
+  script.allow(6);
+  start_serving();
+  status_at(6);
+  raise(SIGTERM);
+  raise(SIGTERM);
+  script.allow(1'000'000);
+  served.get();
+  fs::create_directories(layout.partial_checkpoint(Step(7)));
+  fs::create_directories(layout.checkpoint(Step(11)));  // renamed, but the journal does not know it
+  const RunConfig kept = config;
+  const auto run = open_run(layout, config, 1, std::make_unique<FakeLauncher>(layout, script));
+  ASSERT_TRUE(run.has_value()) << to_string(run.error());
+  EXPECT_FALSE(fs::exists(layout.partial_checkpoint(Step(7))));
+  EXPECT_FALSE(fs::exists(layout.checkpoint(Step(11))));
+  EXPECT_TRUE(fs::exists(layout.checkpoint(run->state.checkpoint->step)));
+}
+
+TEST_F(CoordinatorTest, AnotherDatasetIsRefused) {
+  fs::remove_all(folder.path() / "data");
+  static_cast<void>(TinyDataset(44).write(folder.path() / "data"));
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kData);
+  EXPECT_THAT(outcome.error().where, HasSubstr("dataset.json"));
+}
+
+TEST_F(CoordinatorTest, ADirectoryWithoutARunIsSaid) {
+  const RunLayout nowhere(folder.path() / "nowhere");
+  const auto run = open_run(nowhere, config, 1, std::make_unique<FakeLauncher>(nowhere, script));
+  ASSERT_TRUE(run.has_error());
+  EXPECT_EQ(run.error().code, ErrorCode::kData);
+  EXPECT_EQ(recorded_status(nowhere).error().code, ErrorCode::kData);
+  EXPECT_FALSE(fs::exists(nowhere.root()));
+}
+
+}  // namespace
+}  // namespace plumbline
