@@ -17,13 +17,14 @@ namespace plumbline {
 
 /// T5's hyper-parameters, under the names of HF's config.json.
 struct ModelConfig {
-  std::string init = "random";  ///< "random", or the path of a checkpoint folder (config.json, model.safetensors) to start from;
-                                ///< with a folder the architecture below is read from its config.json and must not be given
+  std::string init =
+      "random";  ///< "random", or the path of a checkpoint folder (config.json, model.safetensors) to start from;
+                 ///< with a folder the architecture below is read from its config.json and must not be given
   int vocab_size = 384;
   int d_model = 128;
   int d_kv = 32;
   int d_ff = 256;
-  int num_layers = 2;          ///< encoder
+  int num_layers = 2;  ///< encoder
   int num_decoder_layers = 2;
   int num_heads = 4;
   int relative_attention_num_buckets = 32;
@@ -40,21 +41,21 @@ enum class Objective { kSft, kUnlikelihood, kDpo };
 /// How one norm trains. Norms of the dataset that a config does not mention take the dataset's objective and weight.
 struct NormTraining {
   std::optional<Objective> objective;
-  std::optional<double> weight;   ///< multiplies the norm's loss
-  double beta = 0.1;              ///< dpo
-  double label_smoothing = 0.0;   ///< dpo
-  double sft_weight = 1.0;        ///< dpo, unlikelihood: weight of the added sft term on the desired output
+  std::optional<double> weight;  ///< multiplies the norm's loss
+  double beta = 0.1;             ///< dpo
+  double label_smoothing = 0.0;  ///< dpo
+  double sft_weight = 1.0;       ///< dpo, unlikelihood: weight of the added sft term on the desired output
   double unlikelihood_alpha = 1.0;
   friend bool operator==(const NormTraining&, const NormTraining&) = default;
 };
 
 struct TrainConfig {
   std::int64_t steps = 1000;
-  int global_batch = 96;            ///< examples an optimizer step
-  int lanes = 12;                   ///< fixed slices of the global batch; the most workers a run can use
+  int global_batch = 96;                   ///< examples an optimizer step
+  int lanes = 12;                          ///< fixed slices of the global batch; the most workers a run can use
   std::int64_t micro_batch_tokens = 4096;  ///< padded source + output tokens of one micro-batch
-  int max_source_tokens = 512;      ///< longer sources are cut; EOS included
-  int max_output_tokens = 512;      ///< longer outputs are cut; EOS included
+  int max_source_tokens = 512;             ///< longer sources are cut; EOS included
+  int max_output_tokens = 512;             ///< longer outputs are cut; EOS included
   friend bool operator==(const TrainConfig&, const TrainConfig&) = default;
 };
 
@@ -67,53 +68,53 @@ struct OptimizerConfig {
   double clip_norm = 1.0;           ///< 0 turns clipping off
   std::string schedule = "cosine";  ///< cosine, linear, inverse_sqrt, constant
   std::int64_t warmup_steps = 0;
-  double final_fraction = 0.0;      ///< cosine and linear end at this fraction of learning_rate
+  double final_fraction = 0.0;  ///< cosine and linear end at this fraction of learning_rate
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 
 struct EvaluateConfig {
-  std::int64_t every = 0;           ///< held-out loss every this many steps (and at the start and end); 0: start and end only
-  int examples = 128;               ///< held-out examples a norm for the loss
-  int generations = 128;            ///< held-out examples a norm to generate for (start and end)
+  std::int64_t every = 0;  ///< held-out loss every this many steps (and at the start and end); 0: start and end only
+  int examples = 128;      ///< held-out examples a norm for the loss
+  int generations = 128;   ///< held-out examples a norm to generate for (start and end)
   int max_new_tokens = 256;
-  int batch_rows = 32;              ///< rows that are evaluated and generated together, whatever the number of workers
+  int batch_rows = 32;  ///< rows that are evaluated and generated together, whatever the number of workers
   friend bool operator==(const EvaluateConfig&, const EvaluateConfig&) = default;
 };
 
 struct CheckpointConfig {
-  std::int64_t every = 100;         ///< steps; one is always written at the end and at a stop
-  int keep = 2;                     ///< newest checkpoints kept; older ones are removed after a newer one is committed
+  std::int64_t every = 100;  ///< steps; one is always written at the end and at a stop
+  int keep = 2;              ///< newest checkpoints kept; older ones are removed after a newer one is committed
   friend bool operator==(const CheckpointConfig&, const CheckpointConfig&) = default;
 };
 
 struct SnapshotConfig {
-  std::int64_t every = 0;           ///< steps; 0: at the end only
-  int examples = 256;               ///< size of the fixed probe set, taken from the held-out split
+  std::int64_t every = 0;                  ///< steps; 0: at the end only
+  int examples = 256;                      ///< size of the fixed probe set, taken from the held-out split
   std::vector<int> sizes = {32, 8, 2, 1};  ///< compressed sizes that the report shows
   friend bool operator==(const SnapshotConfig&, const SnapshotConfig&) = default;
 };
 
 struct WorkersConfig {
   int count = 1;
-  std::string launcher = "auto";    ///< auto (local for one worker, mpirun for more), local, mpirun, external
-  int threads = 1;                  ///< compute threads a worker; part of the numeric fingerprint
-  std::string device = "auto";      ///< auto, cpu, cuda
-  int max_restarts = 3;             ///< restarts of a died group in a row without a new checkpoint before the run fails
+  std::string launcher = "auto";  ///< auto (local for one worker, mpirun for more), local, mpirun, external
+  int threads = 1;                ///< compute threads a worker; part of the numeric fingerprint
+  std::string device = "auto";    ///< auto, cpu, cuda
+  int max_restarts = 3;           ///< restarts of a died group in a row without a new checkpoint before the run fails
   friend bool operator==(const WorkersConfig&, const WorkersConfig&) = default;
 };
 
 struct ControlConfig {
-  std::string bind = "127.0.0.1";   ///< loopback only
-  int port = 0;                     ///< 0: any free port
+  std::string bind = "127.0.0.1";  ///< loopback only
+  int port = 0;                    ///< 0: any free port
   int heartbeat_ms = 250;
-  int worker_timeout_ms = 60000;    ///< a worker silent for longer is taken for dead and its group is restarted
+  int worker_timeout_ms = 60000;  ///< a worker silent for longer is taken for dead and its group is restarted
   friend bool operator==(const ControlConfig&, const ControlConfig&) = default;
 };
 
 struct RunConfig {
   std::string name = "run";
   std::uint64_t seed = 1;
-  std::string data;                 ///< dataset folder made by `plumbline curate`
+  std::string data;  ///< dataset folder made by `plumbline curate`
   ModelConfig model;
   TrainConfig train;
   std::map<std::string, NormTraining> norms;
@@ -127,12 +128,15 @@ struct RunConfig {
 };
 
 /// "key.path=value" as given by --set; the value is YAML.
-struct Override { std::string key, value; };
+struct Override {
+  std::string key, value;
+};
 
 /// Read, override, check. Errors name file, line and key; an unknown key names the nearest known one.
 Result<RunConfig> load_run_config(const std::filesystem::path& file, const std::vector<Override>& overrides);
 /// From text, `where` standing for the file name in errors.
-Result<RunConfig> parse_run_config(const std::string& yaml, const std::string& where, const std::vector<Override>& overrides);
+Result<RunConfig> parse_run_config(const std::string& yaml, const std::string& where,
+                                   const std::vector<Override>& overrides);
 /// What no single key can say (a worker needs a lane, …). load and parse have checked this; call it after a change.
 Status check_run_config(const RunConfig& config, const std::string& where);
 /// The resolved configuration as YAML that load_run_config reads back to an equal struct.

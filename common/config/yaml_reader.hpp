@@ -32,7 +32,8 @@ inline constexpr std::size_t kMaxYamlPathBytes = 512;
 
 /// Bounds of a number; what is not set is not checked.
 struct Bounds {
-  std::optional<double> min{}, above{}, below{}, max{};  ///< min and max are allowed themselves, above and below are not
+  std::optional<double> min{}, above{}, below{},
+      max{};  ///< min and max are allowed themselves, above and below are not
   [[nodiscard]] bool hold(double value) const;
   /// "at least 1 and at most 64"; empty when nothing is set.
   [[nodiscard]] std::string to_string() const;

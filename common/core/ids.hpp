@@ -13,7 +13,10 @@ class Id {
   constexpr explicit Id(Int value) : value_(value) {}
   [[nodiscard]] constexpr Int value() const { return value_; }
   friend constexpr auto operator<=>(Id, Id) = default;
-  constexpr Id& operator++() { ++value_; return *this; }
+  constexpr Id& operator++() {
+    ++value_;
+    return *this;
+  }
   friend constexpr Id operator+(Id a, Int by) { return Id(static_cast<Int>(a.value_ + by)); }
 
  private:

@@ -9,9 +9,9 @@
 
 namespace plumbline {
 struct LogOptions {
-  std::string level = "info";        ///< trace, debug, info, warn, error
-  std::filesystem::path file;        ///< empty: no file; parent directory must exist; opened for append
-  bool standard_error = true;        ///< also print "LEVEL message" to standard error
+  std::string level = "info";  ///< trace, debug, info, warn, error
+  std::filesystem::path file;  ///< empty: no file; parent directory must exist; opened for append
+  bool standard_error = true;  ///< also print "LEVEL message" to standard error
 };
 Status init_log(const LogOptions& options);
 }  // namespace plumbline

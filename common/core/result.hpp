@@ -60,15 +60,14 @@ inline Error environment_error(std::string message, std::string where = {}, std:
 #define PLUMBLINE_CONCAT(a, b) PLUMBLINE_CONCAT_INNER(a, b)
 
 /// Evaluate a Status or Result; on an error return it from the enclosing function.
-#define PLUMBLINE_TRY(expression)                                                    \
-  if (auto&& plumbline_status = (expression); !plumbline_status.has_value())         \
-  return std::move(plumbline_status).error()
+#define PLUMBLINE_TRY(expression) \
+  if (auto&& plumbline_status = (expression); !plumbline_status.has_value()) return std::move(plumbline_status).error()
 
 /// `PLUMBLINE_ASSIGN(auto x, f());` declares x from f()'s value, or returns f()'s error.
-#define PLUMBLINE_ASSIGN(declaration, expression)                                            \
-  auto&& PLUMBLINE_CONCAT(plumbline_result_, __LINE__) = (expression);                       \
-  if (!PLUMBLINE_CONCAT(plumbline_result_, __LINE__).has_value())                            \
-    return std::move(PLUMBLINE_CONCAT(plumbline_result_, __LINE__)).error();                 \
+#define PLUMBLINE_ASSIGN(declaration, expression)                            \
+  auto&& PLUMBLINE_CONCAT(plumbline_result_, __LINE__) = (expression);       \
+  if (!PLUMBLINE_CONCAT(plumbline_result_, __LINE__).has_value())            \
+    return std::move(PLUMBLINE_CONCAT(plumbline_result_, __LINE__)).error(); \
   declaration = std::move(PLUMBLINE_CONCAT(plumbline_result_, __LINE__)).value()
 
 }  // namespace plumbline

@@ -11,7 +11,11 @@
 
 namespace plumbline {
 
-struct ManifestFile { std::string name; std::uint64_t bytes = 0; std::string sha256; };
+struct ManifestFile {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string sha256;
+};
 
 struct CheckpointManifest {
   int version = 1;
@@ -32,9 +36,9 @@ struct CheckpointState {
   int version = 1;
   Step step;
   std::uint64_t seed = 0;
-  std::string dataset_hash;   ///< Dataset::content_hash()
+  std::string dataset_hash;  ///< Dataset::content_hash()
   std::string tokenizer;
-  std::string fingerprint;    ///< numeric fingerprint of the workers that wrote it
+  std::string fingerprint;  ///< numeric fingerprint of the workers that wrote it
 };
 Json to_json(const CheckpointState& state);
 Result<CheckpointState> state_from_json(const Json& json, const std::string& where);

@@ -13,14 +13,14 @@
 namespace plumbline {
 
 struct EvaluationRow {
-  std::int64_t row = 0;        ///< held-out row of the dataset
-  std::string id;              ///< example id, hex
+  std::int64_t row = 0;  ///< held-out row of the dataset
+  std::string id;        ///< example id, hex
   std::string norm;
   std::string source;
   std::optional<std::string> desired, undesired;
-  std::optional<std::string> output;             ///< greedy; absent for rows that were only scored
-  bool output_complete = true;                   ///< false: cut at max_new_tokens before EOS
-  std::optional<double> desired_log_prob, undesired_log_prob;   ///< sums over the output's tokens, EOS included
+  std::optional<std::string> output;                           ///< greedy; absent for rows that were only scored
+  bool output_complete = true;                                 ///< false: cut at max_new_tokens before EOS
+  std::optional<double> desired_log_prob, undesired_log_prob;  ///< sums over the output's tokens, EOS included
   std::int64_t desired_tokens = 0, undesired_tokens = 0;
 };
 Status write_evaluation(const std::filesystem::path& file, const std::vector<EvaluationRow>& rows);

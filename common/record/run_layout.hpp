@@ -20,14 +20,15 @@ class RunLayout {
   [[nodiscard]] std::filesystem::path coordinator() const { return root_ / "coordinator.json"; }
   [[nodiscard]] std::filesystem::path secret() const { return root_ / "secret"; }
   [[nodiscard]] std::filesystem::path logs() const { return root_ / "logs"; }
-  [[nodiscard]] std::filesystem::path worker_log(int rank) const;      ///< logs/worker-0003.log
+  [[nodiscard]] std::filesystem::path worker_log(int rank) const;  ///< logs/worker-0003.log
   [[nodiscard]] std::filesystem::path coordinator_log() const { return logs() / "coordinator.log"; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
-  [[nodiscard]] std::filesystem::path checkpoint(Step step) const;     ///< checkpoints/step-00000100
+  [[nodiscard]] std::filesystem::path checkpoint(Step step) const;          ///< checkpoints/step-00000100
   [[nodiscard]] std::filesystem::path partial_checkpoint(Step step) const;  ///< checkpoints/.step-00000100.partial
   [[nodiscard]] std::filesystem::path snapshots() const { return root_ / "snapshots"; }
-  [[nodiscard]] std::filesystem::path snapshot(Step step) const;       ///< snapshots/step-00000100.h5
-  [[nodiscard]] std::filesystem::path snapshot_part(Step step, int rank) const;  ///< snapshots/.step-00000100.rank-0001.h5
+  [[nodiscard]] std::filesystem::path snapshot(Step step) const;  ///< snapshots/step-00000100.h5
+  [[nodiscard]] std::filesystem::path snapshot_part(Step step,
+                                                    int rank) const;  ///< snapshots/.step-00000100.rank-0001.h5
   [[nodiscard]] std::filesystem::path reference() const { return root_ / "reference"; }
   [[nodiscard]] std::filesystem::path evaluation() const { return root_ / "evaluation"; }
   /// evaluation/step-00000100.jsonl: what the worker wrote for each held-out example (evaluation.hpp).
@@ -40,7 +41,13 @@ class RunLayout {
 };
 
 /// coordinator.json: how anyone finds the coordinator.
-struct CoordinatorAddress { std::string host; int port = 0; Generation generation; std::int64_t pid = 0; std::string hostname; };
+struct CoordinatorAddress {
+  std::string host;
+  int port = 0;
+  Generation generation;
+  std::int64_t pid = 0;
+  std::string hostname;
+};
 Status write_address(const RunLayout& layout, const CoordinatorAddress& address);
 Result<CoordinatorAddress> read_address(const RunLayout& layout);
 Result<CoordinatorAddress> address_from_json(const Json& json, const std::string& where);

@@ -15,7 +15,8 @@ class ControlClient {
  public:
   /// Reads coordinator.json and secret in `run_dir`, connects, says `hello` (its nonce and proof are filled in here).
   /// Errors: environment error when no coordinator answers; usage error when the secret is refused.
-  static Result<ControlClient> connect(const std::filesystem::path& run_dir, Hello hello, std::chrono::milliseconds timeout);
+  static Result<ControlClient> connect(const std::filesystem::path& run_dir, Hello hello,
+                                       std::chrono::milliseconds timeout);
   ControlClient(ControlClient&&) noexcept;
   ControlClient& operator=(ControlClient&&) noexcept;
   ~ControlClient();

@@ -40,6 +40,7 @@ struct Frame {
 /// Fails (run error) when the payload is too large.
 Result<std::string> encode_frame(const Frame& frame);
 Result<FrameHeader> decode_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
-Status verify_payload(std::span<const std::byte, kFrameHeaderBytes> header_bytes, const FrameHeader& header, std::string_view payload);
+Status verify_payload(std::span<const std::byte, kFrameHeaderBytes> header_bytes, const FrameHeader& header,
+                      std::string_view payload);
 
 }  // namespace plumbline

@@ -3,14 +3,17 @@
 //
 //   coordinator                                    worker (rank r of n)
 //   Challenge  --------------------------------->                          nonce
-//              <---------------------------------  Hello                   proof of the secret, rank, world, fingerprint
+//              <---------------------------------  Hello                   proof of the secret, rank, world,
+//              fingerprint
 //   Welcome    --------------------------------->                          counter-proof, generation, assignment
-//   Lease      --------------------------------->                          lanes for steps [first, end); extended in time
+//   Lease      --------------------------------->                          lanes for steps [first, end); extended in
+//   time
 //              <---------------------------------  Heartbeat               every rank, step and phase
 //              <---------------------------------  StepDone (rank 0)       metrics of a committed step
 //              <---------------------------------  PartWritten             a checkpoint part is on disk
 //   Committed  --------------------------------->                          manifest in place, journal written
-//              <---------------------------------  Artifact                evaluation, snapshot or reference file written
+//              <---------------------------------  Artifact                evaluation, snapshot or reference file
+//              written
 //              <---------------------------------  NcclId (rank 0)   ----> relayed to the other ranks
 //              <---------------------------------  Failed                  the worker's error, before it exits
 //              <---------------------------------  Finished                trained, checkpointed, evaluated
@@ -30,53 +33,77 @@ namespace plumbline {
 
 enum class Role { kWorker, kClient };
 
-struct Challenge { std::string nonce; };                 ///< hex
+struct Challenge {
+  std::string nonce;
+};  ///< hex
 struct Hello {
   Role role = Role::kWorker;
-  int rank = 0, world = 1;                               ///< worker only
+  int rank = 0, world = 1;  ///< worker only
   std::string host;
   std::int64_t pid = 0;
-  std::string group;                                     ///< random hex that all ranks of one launched group share
-  std::string fingerprint;                               ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
-  std::string nonce, proof;                              ///< hex; proof = HMAC(secret, "hello" + challenge nonce + nonce + role + rank)
+  std::string group;         ///< random hex that all ranks of one launched group share
+  std::string fingerprint;   ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
+  std::string nonce, proof;  ///< hex; proof = HMAC(secret, "hello" + challenge nonce + nonce + role + rank)
 };
 struct Welcome {
-  std::string proof;                                     ///< HMAC(secret, "welcome" + hello nonce + challenge nonce)
+  std::string proof;  ///< HMAC(secret, "welcome" + hello nonce + challenge nonce)
   Generation generation;
-  std::string resume_from;                               ///< checkpoint folder relative to the run directory; empty: from the start model
+  std::string resume_from;  ///< checkpoint folder relative to the run directory; empty: from the start model
   std::int64_t start_step = 0;
 };
 struct Lease {
   LeaseId id;
-  std::int64_t first_step = 0, end_step = 0;             ///< steps first+1 … end may be taken (a step's number is the count after it)
-  int lane_begin = 0, lane_end = 0;                      ///< this rank's lanes
-  bool last = false;                                     ///< no lease follows: finish (final checkpoint, …) at end_step
-  bool stop = false;                                     ///< with last: stopped by request, so no final evaluation
+  std::int64_t first_step = 0,
+               end_step = 0;         ///< steps first+1 … end may be taken (a step's number is the count after it)
+  int lane_begin = 0, lane_end = 0;  ///< this rank's lanes
+  bool last = false;                 ///< no lease follows: finish (final checkpoint, …) at end_step
+  bool stop = false;                 ///< with last: stopped by request, so no final evaluation
 };
-struct Heartbeat { std::int64_t step = 0; std::string phase; };
+struct Heartbeat {
+  std::int64_t step = 0;
+  std::string phase;
+};
 struct StepDone {
   std::int64_t step = 0;
-  Json metrics = Json::object();                         ///< the line that goes to metrics.jsonl
+  Json metrics = Json::object();  ///< the line that goes to metrics.jsonl
 };
 struct PartWritten {
   std::int64_t step = 0;
-  std::string file;                                      ///< name inside the checkpoint folder
+  std::string file;  ///< name inside the checkpoint folder
   std::uint64_t bytes = 0;
   std::string sha256;
-  int parts = 0;                                         ///< how many files the checkpoint will have in all
+  int parts = 0;  ///< how many files the checkpoint will have in all
 };
-struct Committed { std::int64_t step = 0; std::string weights_sha256; };
-struct Artifact { std::string kind; std::int64_t step = 0; std::string file; };  ///< kind: evaluation, snapshot, snapshot_part, reference
-struct NcclId { std::string id_hex; };
-struct Failed { int code = 4; std::string message, where, hint; };
-struct Finished { std::int64_t step = 0; };
+struct Committed {
+  std::int64_t step = 0;
+  std::string weights_sha256;
+};
+struct Artifact {
+  std::string kind;
+  std::int64_t step = 0;
+  std::string file;
+};  ///< kind: evaluation, snapshot, snapshot_part, reference
+struct NcclId {
+  std::string id_hex;
+};
+struct Failed {
+  int code = 4;
+  std::string message, where, hint;
+};
+struct Finished {
+  std::int64_t step = 0;
+};
 struct StatusRequest {};
-struct StatusReply { Json status = Json::object(); };
+struct StatusReply {
+  Json status = Json::object();
+};
 struct StopRequest {};
-struct StopReply { std::string message; };
+struct StopReply {
+  std::string message;
+};
 
-using Message = std::variant<Challenge, Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId,
-                             Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply>;
+using Message = std::variant<Challenge, Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact,
+                             NcclId, Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply>;
 
 /// The type number is the variant index + 1.
 Frame to_frame(const Message& message, Generation generation);

@@ -1,5 +1,5 @@
-// The command line: one file a subcommand, each with one function that adds itself to the application. The callback of a
-// subcommand does the work and returns a Status; main() prints the error and maps it to the exit status.
+// The command line: one file a subcommand, each with one function that adds itself to the application. The callback of
+// a subcommand does the work and returns a Status; main() prints the error and maps it to the exit status.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <functional>

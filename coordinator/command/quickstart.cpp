@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/core/json.hpp"
+#include "common/core/log.hpp"
 #include "common/record/run_layout.hpp"
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/options.hpp"
@@ -43,7 +44,9 @@ Status print_summary(const RunLayout& layout) {
   for (const auto& [name, norm] : summary.at("norms").items()) {
     say(fmt::format("norm {} ({} held-out examples)", name, norm.at("aligned").at("examples").get<int>()));
     say(fmt::format("  {:<28} {:>18} {:>14}", "", "undesirable rate", "desired score"));
-    for (const auto& [key, label] : {std::pair{"base", "starting model"}, {"rules", "starting model + rule filter"}, {"aligned", "trained model"}}) {
+    for (const auto& [key, label] : {std::pair{"base", "starting model"},
+                                     {"rules", "starting model + rule filter"},
+                                     {"aligned", "trained model"}}) {
       const Json& row = norm.at(key);
       say(fmt::format("  {:<28} {:>17.1f}% {:>14.3f}", label, 100 * row.at("undesirable_rate").get<double>(),
                       row.at("desired_score").get<double>()));
@@ -51,10 +54,15 @@ Status print_summary(const RunLayout& layout) {
   }
   say(fmt::format("\nweights_sha256 {}", summary.at("weights_sha256").get<std::string>()));
   say(fmt::format("report         {}", layout.report().string()));
-  say("\nThe model starts from random weights and trains for a few minutes on two CPU cores, so expect it to have learned the\n"
+  say("\nThe model starts from random weights and trains for a few minutes on two CPU cores, so expect it to have "
+      "learned the\n"
       "form of an alignment and part of the task, not to rival an aligner. What next:\n"
-      "  ./plumbline status " + layout.root().string() + "      what the run did\n"
-      "  ./plumbline inspect " + layout.root().string() + "     its checkpoints and snapshots\n"
+      "  ./plumbline status " +
+      layout.root().string() +
+      "      what the run did\n"
+      "  ./plumbline inspect " +
+      layout.root().string() +
+      "     its checkpoints and snapshots\n"
       "  README.md                                how to train on your own examples");
   return {};
 }
@@ -64,7 +72,8 @@ Status run_quickstart(const QuickstartOptions& options) {
   const fs::path data = options.run + "-data";
   if (options.replace) {
     if (fs::exists(layout.root()) && !fs::exists(layout.journal()) && !fs::is_empty(layout.root()))
-      return usage_error("this folder holds no run, so it is left alone", options.run, "name another folder with --run");
+      return usage_error("this folder holds no run, so it is left alone", options.run,
+                         "name another folder with --run");
     std::error_code ignored;
     fs::remove_all(layout.root(), ignored);
   }
@@ -78,8 +87,12 @@ Status run_quickstart(const QuickstartOptions& options) {
   PLUMBLINE_ASSIGN(const RunConfig config, load_run_config(configs_folder() / "quickstart.yaml", overrides));
 
   if (!fs::exists(data / "dataset.json") || options.replace) {
+    PLUMBLINE_TRY(init_log({}));
     say("[1/3] Curating: simulating the evolution of protein pairs (their true alignment is known) …");
-    PLUMBLINE_TRY(curate({.recipe = configs_folder() / "data" / "simulated-protein.yaml", .out = data, .source_paths = {}, .replace = true}));
+    PLUMBLINE_TRY(curate({.recipe = configs_folder() / "data" / "simulated-protein.yaml",
+                          .out = data,
+                          .source_paths = {},
+                          .replace = true}));
   } else {
     say(fmt::format("[1/3] Curating: {} is there already.", data.string()));
   }
@@ -87,7 +100,8 @@ Status run_quickstart(const QuickstartOptions& options) {
   if (fs::exists(layout.journal())) {
     say(fmt::format("[2/3] Training: {} was interrupted; resuming it from its newest checkpoint …", options.run));
   } else {
-    say(fmt::format("[2/3] Training: {} steps on {} workers; follow it with `./plumbline logs {} -f` …", config.train.steps, options.workers, options.run));
+    say(fmt::format("[2/3] Training: {} steps on {} workers; follow it with `./plumbline logs {} -f` …",
+                    config.train.steps, options.workers, options.run));
     PLUMBLINE_TRY(create_run(layout, config));
   }
   PLUMBLINE_ASSIGN(const RunConfig run_config, load_run_config(layout.config(), {}));
@@ -99,11 +113,16 @@ Status run_quickstart(const QuickstartOptions& options) {
 }  // namespace
 
 void add_quickstart(CLI::App& app, CommandBody& body) {
-  auto* command = app.add_subcommand("quickstart", "Curate simulated protein pairs, train a small model from scratch, evaluate, report");
+  auto* command = app.add_subcommand(
+      "quickstart", "Curate simulated protein pairs, train a small model from scratch, evaluate, report");
   auto options = std::make_shared<QuickstartOptions>();
-  command->add_option("--run", options->run, "Run directory; the dataset goes beside it, with -data at the end")->capture_default_str();
-  command->add_option("--workers", options->workers, "Workers to train on")->capture_default_str()->check(CLI::Range(1, 1024));
-  command->add_option("--set", options->set, "Override a key of configs/quickstart.yaml: --set key=value (repeatable)")->take_all();
+  command->add_option("--run", options->run, "Run directory; the dataset goes beside it, with -data at the end")
+      ->capture_default_str();
+  command->add_option("--workers", options->workers, "Workers to train on")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--set", options->set, "Override a key of configs/quickstart.yaml: --set key=value (repeatable)")
+      ->take_all();
   command->add_flag("--replace", options->replace, "Remove an earlier quickstart run and start again");
   command->callback([options, &body] { body = [options] { return run_quickstart(*options); }; });
 }
