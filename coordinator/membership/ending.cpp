@@ -2,8 +2,9 @@
 //
 // A worker that meets an error says so (Failed), leaves, and then the launcher ends the others. A worker that is killed
 // says nothing; then another may well fail for its sake and say so. Telling the two apart needs the order: a loss
-// without a word is the cause unless a worker that had failed was gone before it. Where the order is lost (both arrive
-// at once) this errs towards trying again, which costs a restart; the other error would end a run that could go on.
+// without a word is the cause unless a worker that had failed was gone before it. What arrives at once has no order;
+// then the launcher's exit status tells, which is that of the worker that ended first. Where that does not tell either,
+// the run is tried again, which costs a restart; the other mistake would end a run that could go on.
 #include <algorithm>
 
 #include "coordinator/membership/transition.hpp"
@@ -142,8 +143,7 @@ void Transition::conclude() {
     enter(GroupPhase::kOver);
     return act(action::EndRun{action::Outcome::kFinished, {}}, "the run has finished", Tone::kInfo);
   }
-  // With another cause the failure may be its consequence; a real one is met again when the run goes on.
-  if (state_.failure && !state_.cause) return end_failed(*state_.failure);
+  if (failed_of_its_own()) return end_failed(*state_.failure);
   if (state_.stop_requested) return end_stopped();
   const int status = state_.exited ? state_.exited->status : 0;
   if (!state_.cause && !state_.welcomed && (status == 2 || status == 3 || status == 6))
@@ -153,6 +153,15 @@ void Transition::conclude() {
     state_.cause =
         EndCause{EndCause::Kind::kLost, run_error("the workers' launcher " + how + " before the run was done")};
   restart_or_fail();
+}
+
+/// The failure that a worker reported is not for the sake of a killed one, nor of a group that was being ended. (A real
+/// one is met again when the run goes on.)
+bool Transition::failed_of_its_own() const {
+  if (!state_.failure) return false;
+  const int status = state_.exited ? state_.exited->status : 0;
+  if (!state_.cause) return status < 128 || state_.end_asked;  // 128 and more: a signal ended a worker first.
+  return state_.cause->kind == EndCause::Kind::kLost && status == static_cast<int>(state_.failure->code);
 }
 
 void Transition::restart_or_fail() {
@@ -168,17 +177,14 @@ void Transition::restart_or_fail() {
 
 Error Transition::too_many_deaths(const Error& last) const {
   return run_error("the workers died " + std::to_string(state_.restarts_in_row + 1) +
-                       " times in a row without a new checkpoint; the last time: " +
-                       (state_.failure ? state_.failure->message : last.message),
+                       " times in a row without a new checkpoint; the last time: " + last.message,
                    facts_.log_place,
                    "Look there for the reason. The run keeps its checkpoint of step " +
                        std::to_string(committed_step()) + "; resume it with: " + facts_.resume_command);
 }
 
 Error Transition::death_by_hand(const Error& last) const {
-  return run_error("the group of workers that was started by hand has died: " +
-                       (state_.failure ? state_.failure->message : last.message),
-                   {},
+  return run_error("the group of workers that was started by hand has died: " + last.message, {},
                    "The run can be resumed from step " + std::to_string(committed_step()) +
                        ". Start its coordinator again:\n    " + facts_.resume_command +
                        "\n  and then the workers:\n    " + facts_.start_command);

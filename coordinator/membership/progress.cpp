@@ -143,7 +143,7 @@ void Transition::heard(const Speaker& speaker, const Failed& failed) {
   Error error{is_code ? static_cast<ErrorCode>(failed.code) : ErrorCode::kRun, failed.message, failed.where,
               failed.hint};
   note(rank_name(speaker.rank) + " failed: " + to_string(error), Tone::kWarning);
-  if (state_.failure || state_.end_asked) return;  // A group that is being ended fails for that reason.
+  if (state_.failure) return;
   state_.failure = std::move(error);
   state_.failure_at = now_;
 }

@@ -69,6 +69,7 @@ class Transition {
   void end_stopped();
   void restart_or_fail();
   [[nodiscard]] bool lost_after_a_failure() const;
+  [[nodiscard]] bool failed_of_its_own() const;
   [[nodiscard]] Error too_many_deaths(const Error& last) const;
   [[nodiscard]] Error death_by_hand(const Error& last) const;
   void drop_orphans();

@@ -144,6 +144,30 @@ TEST_F(DecideTest, AnErrorForTheSakeOfAKilledWorkerDoesNot) {
   EXPECT_TRUE(drive.all<action::EndRun>().empty());
 }
 
+TEST_F(DecideTest, WhenAllIsReadAtOnceTheLauncherTells) {
+  drive.say(0, Failed{4, "the loss is not finite", "", ""});
+  drive.lose(1);  // Ended by the launcher, but read before the end of the one that failed.
+  drive.lose(0);
+  drive.exit(4);  // That of the worker that ended first.
+  EXPECT_EQ(drive.ended().error.message, "the loss is not finite");
+}
+
+TEST_F(DecideTest, AnErrorThatIsReadAfterTheLossIsTheCauseWhenTheLauncherSaysSo) {
+  drive.lose(1);
+  drive.say(0, Failed{3, "the shard is cut short", "", ""});
+  drive.lose(0);
+  drive.exit(3);
+  EXPECT_EQ(drive.ended().error.code, ErrorCode::kData);
+}
+
+TEST_F(DecideTest, ASignalThatCameFirstIsTheCause) {
+  drive.say(0, Failed{4, "a collective broke", "", ""});
+  drive.lose(0);
+  drive.lose(1);
+  drive.exit(137);
+  EXPECT_EQ(drive.all<action::StartGroup>().size(), 2u);
+}
+
 TEST_F(DecideTest, CodesOfConfigurationAndDataAreKept) {
   for (int rank : {0, 1}) drive.say(rank, Failed{3, "the shard is cut short", "train-00000.h5", ""});
   for (int rank : {0, 1}) drive.lose(rank);

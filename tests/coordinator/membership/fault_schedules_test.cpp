@@ -237,7 +237,7 @@ class Cluster {
     Rank& rank = ranks_[static_cast<std::size_t>(r)];
     if (!rank.alive) return;
     rank.alive = false;
-    exit_status_ = 137;
+    if (exit_status_ == 0) exit_status_ = 137;
     // Another rank may notice and complain before it is ended itself.
     const auto other = static_cast<std::size_t>(roll(ranks_.size()));
     if (!dangers_.lose_order || other == static_cast<std::size_t>(r)) return;
@@ -289,13 +289,9 @@ class Cluster {
     if (gone_ || say_started_) return;
     // The end of a killed rank's connection is seen before the one that noticed has gone too: its going takes a while.
     if (lamented_ && ranks_[static_cast<std::size_t>(*lamented_)].open) return;
-    if (failing_) {
-      Rank& rank = ranks_[static_cast<std::size_t>(*failing_)];
-      if (rank.on_the_way.empty() || !rank.alive) {
-        if (!rank.alive && !rank.open) failing_.reset();  // Its end is seen before the launcher acts on it.
-        rank.alive = false;
-      }
-      if (failing_) return;
+    if (failing_) {  // It leaves; whatever order the coordinator reads that in, the launcher's exit status is its own.
+      ranks_[static_cast<std::size_t>(*std::exchange(failing_, std::nullopt))].alive = false;
+      return;
     }
     const bool all_finished =
         std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.finished || !rank.alive; });

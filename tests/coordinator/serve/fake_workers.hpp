@@ -73,7 +73,8 @@ class FakeGroup final : public WorkerGroup {
 
   void work(int rank) {
     const int status = join_and_train(rank);
-    if (status != 0) status_ = status;
+    int none = 0;
+    if (status != 0) status_.compare_exchange_strong(none, status);
     if (status != 0) terminate();  // As mpirun does: one gone, all go.
     if (--running_ > 0) return;
     const std::uint64_t one = 1;
