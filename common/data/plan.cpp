@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <queue>
 #include <string>
 #include <utility>
 
@@ -37,18 +36,22 @@ struct Padded {
   [[nodiscard]] std::int64_t tokens() const { return rows * longest_source + outputs * longest_output; }
 };
 
-/// Longest first, each to the lane with the least so far (the lowest lane on a tie). Every row costs something, so no
-/// lane stays empty while there are as many rows as lanes.
-std::vector<std::vector<Row>> deal(const std::vector<Row>& sorted, int num_lanes) {
+/// Cuts the rows, which come longest first, into one run a lane: rows of like length, so that little of a batch is
+/// padding. A run ends where its tokens and all before come nearest to the lanes' share, so neighbouring lanes
+/// together, which is what a rank holds, carry their share to within one row. No lane stays empty.
+std::vector<std::vector<Row>> cut(const std::vector<Row>& sorted, int num_lanes) {
+  const auto cost = [](const Row& row) { return std::max<std::int64_t>(1, row.tokens()); };
+  std::int64_t total = 0, so_far = 0;
+  for (const Row& row : sorted) total += cost(row);
   std::vector<std::vector<Row>> lanes(static_cast<std::size_t>(num_lanes));
-  using Load = std::pair<std::int64_t, int>;
-  std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
-  for (int lane = 0; lane < num_lanes; ++lane) loads.emplace(0, lane);
-  for (const Row& row : sorted) {
-    const auto [load, lane] = loads.top();
-    loads.pop();
-    lanes[static_cast<std::size_t>(lane)].push_back(row);
-    loads.emplace(load + std::max<std::int64_t>(1, row.tokens()), lane);
+  std::size_t next = 0;
+  for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+    const auto share = total * static_cast<std::int64_t>(lane + 1) / num_lanes;
+    const std::size_t last = sorted.size() - (lanes.size() - lane);  // The rows after it are needed for other lanes.
+    do {
+      so_far += cost(sorted[next]);
+      lanes[lane].push_back(sorted[next++]);
+    } while (next <= last && 2 * (share - so_far) >= cost(sorted[next]));
   }
   return lanes;
 }
@@ -156,7 +159,7 @@ GlobalBatch Plan::at(Step step) const {
   }
   batch.totals = totals_of(*split_, numbers, num_norms_, train_.max_output_tokens);
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.tokens() > b.tokens(); });
-  for (const auto& lane : deal(rows, train_.lanes)) batch.lanes.push_back(pack(lane, train_.micro_batch_tokens));
+  for (const auto& lane : cut(rows, train_.lanes)) batch.lanes.push_back(pack(lane, train_.micro_batch_tokens));
   return batch;
 }
 

@@ -3,8 +3,9 @@
 //
 // Order: position p = step * global_batch + i of an endless stream; epoch e = p / n; row = keyed permutation of
 // (seed, e) evaluated at p mod n (a Feistel network over the next power of four, cycle-walked): no list in memory.
-// Lanes: the rows of a step are sorted by cost and dealt to lanes so that lanes carry about equal tokens; within a
-// lane rows of like length share a micro-batch, whose padded size stays within `micro_batch_tokens`.
+// Lanes: the rows of a step are sorted by length and cut into runs of about equal tokens, one a lane, so that a lane
+// holds rows of like length; within a lane they share micro-batches whose padded size stays within
+// `micro_batch_tokens`.
 #pragma once
 #include <cstdint>
 #include <span>

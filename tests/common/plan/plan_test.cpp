@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "tests/common/plan/tiny_dataset.hpp"
@@ -57,10 +58,18 @@ class PlanTest : public testing::Test {
   std::int64_t tokens(std::int64_t row, Side side) const {
     return std::min<std::int64_t>(dataset_->train().length(row, side), side == Side::kSource ? 8 : 7);
   }
+  std::int64_t tokens(std::int64_t row) const {
+    return tokens(row, Side::kSource) + tokens(row, Side::kDesired) + tokens(row, Side::kUndesired);
+  }
+  static std::vector<std::int64_t> rows_of(const Lane& lane) {
+    std::vector<std::int64_t> rows;
+    for (const auto& micro : lane.micro_batches) rows.insert(rows.end(), micro.rows.begin(), micro.rows.end());
+    return rows;
+  }
   static std::vector<std::int64_t> rows_of(const GlobalBatch& batch) {
     std::vector<std::int64_t> rows;
     for (const auto& lane : batch.lanes)
-      for (const auto& micro : lane.micro_batches) rows.insert(rows.end(), micro.rows.begin(), micro.rows.end());
+      for (const auto row : rows_of(lane)) rows.push_back(row);
     return rows;
   }
   ScratchFolder folder_;
@@ -102,28 +111,39 @@ TEST_F(PlanTest, IsAPureFunctionOfTheStep) {
   EXPECT_EQ(late.epoch, 9 * 12 / 40);
 }
 
-TEST_F(PlanTest, LanesAreNeverEmptyAndBalancedByTokens) {
+TEST_F(PlanTest, LanesAreNeverEmptyAndEveryRankCarriesItsShare) {
   for (const int lanes : {1, 3, 12}) {
     const Plan plan = make(60, 48, lanes);
     for (int step = 0; step < 10; ++step) {
-      std::vector<std::int64_t> loads;
       const auto batch = plan.at(Step(step));
+      std::vector<std::int64_t> loads;
       for (const auto& lane : batch.lanes) {
         EXPECT_FALSE(lane.micro_batches.empty());
-        std::int64_t load = 0;
-        for (const auto& micro : lane.micro_batches) {
-          EXPECT_FALSE(micro.rows.empty());
-          for (const auto row : micro.rows)
-            for (const Side side : {Side::kSource, Side::kDesired, Side::kUndesired}) load += tokens(row, side);
-        }
-        loads.push_back(load);
+        for (const auto& micro : lane.micro_batches) EXPECT_FALSE(micro.rows.empty());
+        loads.push_back(0);
+        for (const auto row : rows_of(lane)) loads.back() += tokens(row);
       }
-      const auto [least, most] = std::minmax_element(loads.begin(), loads.end());
-      EXPECT_LE(*most - *least, 8 + 7 + 7) << "no two lanes differ by more than one row";
+      const double share = static_cast<double>(batch.source_tokens + batch.output_tokens) / lanes;
+      for (int world = 1; world <= lanes; ++world)
+        for (int rank = 0; rank < world; ++rank) {
+          const LaneRange held = lanes_of(rank, world, lanes);
+          const auto load = std::accumulate(loads.begin() + held.begin, loads.begin() + held.end, std::int64_t{0});
+          EXPECT_NEAR(static_cast<double>(load), share * (held.end - held.begin), 8 + 7 + 7) << "one row";
+        }
     }
   }
   const Plan tight = make(60, 12, 12);
-  for (const auto& lane : tight.at(Step(3)).lanes) EXPECT_EQ(lane.micro_batches.size(), 1u);
+  for (const auto& lane : tight.at(Step(3)).lanes) EXPECT_EQ(rows_of(lane).size(), 1u);
+}
+
+TEST_F(PlanTest, ALaneHoldsRowsOfLikeLength) {
+  const auto batch = make(60, 48, 6).at(Step(2));
+  std::int64_t shortest = 8 + 7 + 7;
+  for (const auto& lane : batch.lanes)
+    for (const auto row : rows_of(lane)) {
+      EXPECT_LE(tokens(row), shortest) << "longest first, from lane to lane";
+      shortest = tokens(row);
+    }
 }
 
 TEST_F(PlanTest, MicroBatchesStayWithinTheBudgetUnlessOneRowIsLonger) {
