@@ -183,7 +183,7 @@ LaneRange lanes_of(int rank, int world, int lanes) {
   return {start(rank), start(rank + 1)};
 }
 
-std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, std::vector<std::int64_t> rows,
+std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, const std::vector<std::int64_t>& rows,
                                                      int batch_rows) {
   PLUMBLINE_CHECK(batch_rows > 0, "a batch needs at least one row");
   std::vector<std::pair<std::int64_t, std::int64_t>> keyed;

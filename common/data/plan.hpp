@@ -80,7 +80,7 @@ LaneRange lanes_of(int rank, int world, int lanes);
 
 /// Fixed batches for work that is not training (reference log-probs, evaluation, generation, snapshots): `rows` sorted
 /// by length (then row) and cut into groups of `batch_rows`; batch b belongs to rank b mod world.
-std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, std::vector<std::int64_t> rows,
+std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, const std::vector<std::int64_t>& rows,
                                                      int batch_rows);
 
 /// The first `per_norm` held-out rows of each norm in the order of a keyed permutation of (seed, 0): the same rows in

@@ -128,7 +128,7 @@ void Coordinator::carry_out(const action::AggregateSnapshot& aggregate) {
            });
 }
 
-void Coordinator::record(Status status) {
+void Coordinator::record(const Status& status) {
   if (status.has_error()) record_error_ = status.error();
 }
 

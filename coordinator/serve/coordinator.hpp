@@ -75,7 +75,7 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::EndRun& end);
   void carry_out(const action::Note&) {}
   void watch_group();
-  void record(Status status);
+  void record(const Status& status);
 
   // The run's end.
   void summarize();
