@@ -66,7 +66,7 @@ Status Coordinator::publish_address() {
 }
 
 void Coordinator::spawn(asio::awaitable<void> coroutine) {
-  asio::co_spawn(io_, std::move(coroutine), [this](std::exception_ptr failure) {
+  asio::co_spawn(io_, std::move(coroutine), [this](const std::exception_ptr& failure) {
     if (!failure) return;
     try {
       std::rethrow_exception(failure);
@@ -193,7 +193,7 @@ void Coordinator::decide_on(const Event& event) {
     std::visit([&](const auto& what) { carry_out(what); }, action.what);
     if (!record_error_) continue;
     // What follows would tell someone of what is not recorded.
-    events_.push_front(event::RecordFailed{*std::exchange(record_error_, std::nullopt)});
+    events_.emplace_front(event::RecordFailed{*std::exchange(record_error_, std::nullopt)});
     return;
   }
 }
