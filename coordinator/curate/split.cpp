@@ -55,6 +55,7 @@ std::vector<Unit> make_clusters(const std::vector<PooledExample>& examples, cons
     return std::pair(x.order, x.smallest) < std::pair(y.order, y.smallest);
   });
   std::vector<Unit> units;
+  units.reserve(clusters.size());
   for (Cluster& cluster : clusters) units.push_back(std::move(cluster.unit));
   return units;
 }
@@ -74,8 +75,8 @@ class Dealer {
     for (Unit& unit : units_)
       if (is_free(unit) && fits(unit)) take(unit, part);
     // Where every unit is larger than the share, the smallest is better than none.
-    for (std::uint16_t norm = 0; norm < open_.size(); ++norm)
-      if (open_[norm] > 0 && !got_some_[norm]) take_smallest(norm, part);
+    for (std::size_t norm = 0; norm < open_.size(); ++norm)
+      if (open_[norm] > 0 && !got_some_[norm]) take_smallest(static_cast<std::uint16_t>(norm), part);
   }
 
  private:

@@ -42,7 +42,7 @@ void Peer::start() {
   arm_deadline(limits_.handshake, "it did not prove the secret in time");
   asio::co_spawn(
       socket_.get_executor(), [self = shared_from_this()] { return self->serve(); },
-      [self = shared_from_this()](std::exception_ptr failure) {
+      [self = shared_from_this()](const std::exception_ptr& failure) {
         if (!failure) return;
         try {
           std::rethrow_exception(failure);
