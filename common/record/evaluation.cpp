@@ -78,7 +78,7 @@ Result<std::vector<EvaluationRow>> read_evaluation(const std::filesystem::path& 
 Result<std::vector<EvaluationRow>> parse_evaluation(std::string_view text, const std::string& name) {
   std::vector<EvaluationRow> rows;
   PLUMBLINE_TRY(
-      for_each_json_line(text, name, LastLine::kMustBeWhole, [&](Json json, const std::string& where) -> Status {
+      for_each_json_line(text, name, LastLine::kMustBeWhole, [&](const Json& json, const std::string& where) -> Status {
         PLUMBLINE_ASSIGN(EvaluationRow row, row_from_json(json, where));
         if (!rows.empty() && row.row <= rows.back().row)
           return data_error(
