@@ -1,19 +1,23 @@
-// `plumbline stop RUN`: asks a run's coordinator to stop after a checkpoint, so that the run can be resumed.
+// `plumbline stop RUN`: asks a run's coordinator to stop after a checkpoint, so that the run can be resumed, and waits
+// until it has.
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <thread>
 
 #include "common/wire/client.hpp"
 #include "coordinator/command/command.hpp"
+#include "coordinator/journal/journal.hpp"
 #include "coordinator/serve/status.hpp"
 
 namespace plumbline {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswer{10'000};
+constexpr std::chrono::milliseconds kAnswer{10'000}, kLookAgain{50};
 
 struct StopOptions {
   std::string run;
+  bool no_wait = false;
 };
 
 /// Nobody serves the run: what there is to say instead. A data error where there is no run at all.
@@ -35,6 +39,15 @@ Result<std::string> ask_coordinator(const RunLayout& layout) {
   return reply->message;
 }
 
+/// The coordinator's lock on the journal is the last thing that it lets go of.
+void wait_until_let_go(const RunLayout& layout) {
+  const auto is_held = [&] {
+    const auto journal = Journal::open(layout);
+    return journal.has_error() && journal.error().code == ErrorCode::kUsage;
+  };
+  while (is_held()) std::this_thread::sleep_for(kLookAgain);
+}
+
 Status run_stop(const StopOptions& options) {
   const RunLayout layout(options.run);
   std::error_code ec;
@@ -43,15 +56,19 @@ Status run_stop(const StopOptions& options) {
   if (reply.has_error() && reply.error().code == ErrorCode::kEnvironment) return nothing_to_stop(layout);
   if (reply.has_error()) return reply.error();
   std::printf("%s\n", reply->c_str());
+  std::fflush(stdout);
+  if (!options.no_wait) wait_until_let_go(layout);
   return {};
 }
 
 }  // namespace
 
 void add_stop(CLI::App& app, CommandBody& body) {
-  auto* command = app.add_subcommand("stop", "Stop a run after a checkpoint, so that it can be resumed");
+  auto* command =
+      app.add_subcommand("stop", "Stop a run after a checkpoint, so that it can be resumed, and wait until it has");
   auto options = std::make_shared<StopOptions>();
   command->add_option("RUN", options->run, "Run directory")->required();
+  command->add_flag("--no-wait", options->no_wait, "Do not wait until the run has stopped");
   command->callback([options, &body] { body = [options] { return run_stop(*options); }; });
 }
 
