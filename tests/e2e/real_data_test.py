@@ -43,7 +43,7 @@ class RealData(EndToEnd):
     @unittest.skipUnless(HH.exists(), f"no {HH.name}: set PLUMBLINE_SHARED_DATA to the folder that holds hh-harmless/")
     def test_hh_harmless(self):
         self.plumbline("curate", SOURCE / "configs/data/hh-harmless.yaml", "--source", f"hh-harmless={HH}", "--out", "data")
-        self.train("hh-harmless", self.dir / "data", "harmless", "--set", "train.steps=24", "--set", "evaluate.every=12",
+        self.train("hh-harmless", self.dir / "data", "harmless", "--set", "train.steps=16", "--set", "evaluate.every=8",
                    "--set", "optimizer.warmup_steps=4")
 
     @unittest.skipUnless(BALIFAM.exists(), "no balifam/ref: set PLUMBLINE_SHARED_DATA to the folder that holds balifam/")
