@@ -37,12 +37,16 @@ def compiled(build):
     return sorted(name for name in names if name.startswith(SIDES))
 
 
+HEADERS = {"pch": "common/pch.hpp", "test_pch": "tests/pch.hpp", "torch_pch": "worker/torch_pch.hpp"}
+
+
 def without_precompiled_headers(build):
-    """The build's commands in a folder of their own, without GCC's precompiled header: Clang cannot read it, so it reads
-    the header itself."""
+    """The build's commands in a folder of their own, without GCC's precompiled headers: Clang cannot read them, so it reads
+    what they were made from."""
     entries = json.loads((build / "compile_commands.json").read_text())
     for entry in entries:
-        entry["command"] = re.sub(r"-include \S+/cmake_pch\.hxx", f"-include {ROOT}/worker/torch_pch.hpp", entry["command"])
+        entry["command"] = re.sub(r"-include \S+/plumbline_(\w+)\.dir/cmake_pch\.hxx",
+                                  lambda found: f"-include {ROOT}/{HEADERS[found[1]]}", entry["command"])
     folder = build / "tidy"
     folder.mkdir(exist_ok=True)
     (folder / "compile_commands.json").write_text(json.dumps(entries))
