@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/data/dataset.hpp"
 #include "common/text/classifier.hpp"
 
 namespace plumbline {
@@ -36,20 +37,38 @@ Status check_labels(const Rows& rows, const Norm& norm, const char* purpose) {
                     "Give more examples of both kinds, raise the shares under classifier:, or write judge: rules.");
 }
 
+/// The classifier by which `from` judges the norm of this name.
+Status take_classifier(const std::filesystem::path& from, const std::filesystem::path& folder, Norm& norm) {
+  PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(from, Verify::kSizes));
+  for (const Norm& theirs : dataset.info().norms) {
+    if (theirs.name != norm.name || theirs.judge != JudgeKind::kClassifier) continue;
+    PLUMBLINE_ASSIGN(const NgramClassifier classifier, NgramClassifier::load(from / theirs.classifier_file));
+    PLUMBLINE_TRY(classifier.save(folder / norm.classifier_file));
+    norm.classifier_accuracy = theirs.classifier_accuracy;
+    return {};
+  }
+  return data_error("the dataset has no classifier for a norm " + norm.name, from.string(),
+                    "classifier.from must name a dataset in which a classifier judges the norm of the same name.");
+}
+
 }  // namespace
 
-Result<std::vector<JudgeReport>> train_judges(const std::vector<PooledExample>& examples, const Splits& splits,
-                                              std::uint64_t seed, const std::filesystem::path& folder,
-                                              std::vector<Norm>& norms) {
+Result<std::vector<JudgeReport>> make_classifiers(const std::vector<PooledExample>& examples, const Splits& splits,
+                                                  const Recipe& recipe, const std::filesystem::path& folder,
+                                                  std::vector<Norm>& norms) {
   std::vector<JudgeReport> reports;
   for (std::size_t i = 0; i < norms.size(); ++i) {
     Norm& norm = norms[i];
     if (norm.judge != JudgeKind::kClassifier) continue;
+    if (!recipe.norms[i].judge_from.empty()) {
+      PLUMBLINE_TRY(take_classifier(recipe.norms[i].judge_from, folder, norm));
+      continue;
+    }
     const Rows train = outputs_of(examples, splits, i, Part::kJudgeTrain);
     const Rows held_out = outputs_of(examples, splits, i, Part::kJudgeHeldOut);
     PLUMBLINE_TRY(check_labels(train, norm, "train"));
     PLUMBLINE_TRY(check_labels(held_out, norm, "measure"));
-    const NgramClassifier classifier = NgramClassifier::train(train, seed);
+    const NgramClassifier classifier = NgramClassifier::train(train, recipe.seed);
     PLUMBLINE_TRY(classifier.save(folder / norm.classifier_file));
     JudgeReport report;
     report.norm = i;

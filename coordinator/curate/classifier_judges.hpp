@@ -18,10 +18,11 @@ struct JudgeReport {
   double majority = 0;  ///< accuracy on the held-out outputs of always giving their more frequent label
 };
 
-/// One report for each norm with judge "classifier"; its file is written into `folder` and norm.classifier_accuracy is
-/// set. A norm whose parts lack desired or undesired outputs is a data error.
-Result<std::vector<JudgeReport>> train_judges(const std::vector<PooledExample>& examples, const Splits& splits,
-                                              std::uint64_t seed, const std::filesystem::path& folder,
-                                              std::vector<Norm>& norms);
+/// Puts the file of each norm with judge "classifier" into `folder` and sets norm.classifier_accuracy. One report for
+/// each that is trained here; one that is taken from another dataset brings its accuracy along. A norm whose parts lack
+/// desired or undesired outputs, and a dataset that has no classifier for it, is a data error.
+Result<std::vector<JudgeReport>> make_classifiers(const std::vector<PooledExample>& examples, const Splits& splits,
+                                                  const Recipe& recipe, const std::filesystem::path& folder,
+                                                  std::vector<Norm>& norms);
 
 }  // namespace plumbline

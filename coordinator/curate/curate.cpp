@@ -80,6 +80,7 @@ Result<DatasetInfo> curate(const CurateOptions& options) {
 
   PLUMBLINE_ASSIGN(Pool pool, read_sources(recipe, *tokenizer, options.source_paths, folder));
   remove_duplicates_and_contradictions(pool);
+  remove_near_held_out(pool, recipe);
   log_left_out(recipe, pool);
   PLUMBLINE_TRY(check_any_left(pool, options));
 
@@ -91,7 +92,7 @@ Result<DatasetInfo> curate(const CurateOptions& options) {
   info.tokenizer = tokenizer->name();
   info.vocab_size = tokenizer->vocab_size();
   for (const NormRecipe& norm : recipe.norms) info.norms.push_back(norm.norm);
-  PLUMBLINE_ASSIGN(const auto judges, train_judges(pool.examples, splits, recipe.seed, folder, info.norms));
+  PLUMBLINE_ASSIGN(const auto judges, make_classifiers(pool.examples, splits, recipe, folder, info.norms));
   for (const JudgeReport& judge : judges)
     spdlog::info("norm {}: the classifier is right in {:.1f}% of {} held-out outputs", info.norms[judge.norm].name,
                  100 * judge.held_out_accuracy, judge.held_out_outputs);

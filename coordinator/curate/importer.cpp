@@ -24,6 +24,7 @@ struct Make {
   std::unique_ptr<Importer> operator()(const SimulateFormat&) const {
     return std::make_unique<SimulatedImporter>(norm.rules);
   }
+  std::unique_ptr<Importer> operator()(const DatasetFormat&) const { return nullptr; }
 };
 
 }  // namespace

@@ -39,7 +39,8 @@ class Importer {
   virtual Status read(LineReader& lines, ImportSink& sink) const = 0;
 };
 
-/// `norm` is what the examples are for (its encodings, for alignments); `seed` chooses what is drawn.
+/// `norm` is what the examples are for (its encodings, for alignments); `seed` chooses what is drawn. Null for a
+/// dataset, which has no lines.
 std::unique_ptr<Importer> make_importer(const SourceRecipe& source, const Norm& norm, std::uint64_t seed);
 
 }  // namespace plumbline

@@ -42,6 +42,8 @@ Words words_of(Reason reason) {
       return {"duplicate", "an earlier example is the same"};
     case Reason::kOpposingLabels:
       return {"opposing_labels", "an output is desired here and undesired there for the same source"};
+    case Reason::kNearHeldOut:
+      return {"near_held_out", "it may only train, and is a near copy of a held-out example"};
     case Reason::kDesiredBreaksRules:
       return {"desired_breaks_rules", "the desired output breaks the rules of its own norm"};
     case Reason::kUndesiredKeepsRules:

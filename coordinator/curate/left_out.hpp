@@ -25,6 +25,7 @@ enum class Reason {
   kTooLong,
   kDuplicate,
   kOpposingLabels,
+  kNearHeldOut,
   kDesiredBreaksRules,
   kUndesiredKeepsRules,
   kSidesDifferInFormOnly,

@@ -3,11 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
 
 #include "common/core/files.hpp"
+#include "common/data/dataset.hpp"
 #include "coordinator/curate/example_check.hpp"
 #include "coordinator/curate/importer.hpp"
 #include "coordinator/curate/simulation.hpp"
@@ -120,6 +122,42 @@ Status read_files(const SourceRecipe& source, const Importer& importer, const st
   return {};
 }
 
+/// The examples of one norm and split of a dataset that was curated before; a line is a row's number, from 1.
+Status read_dataset(const DatasetFormat& format, const fs::path& folder, const std::string& norm_here, PoolSink& sink,
+                    std::vector<SourceFile>& provenance) {
+  PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(folder));
+  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
+  const std::string name = format.norm.empty() ? norm_here : format.norm;
+  const auto& norms = dataset.info().norms;
+  const auto norm = std::find_if(norms.begin(), norms.end(), [&](const Norm& n) { return n.name == name; });
+  if (norm == norms.end())
+    return data_error("the dataset has no norm " + name, folder.string(),
+                      "from_norm in the recipe says which of its norms is meant.");
+  const Split& split = format.split == kTrainSplit ? dataset.train() : dataset.held_out();
+  for (std::int64_t row = 0; row < split.size(); ++row) {
+    if (split.norm(row) != static_cast<std::size_t>(norm - norms.begin())) continue;
+    const auto text = [&](Side side) {
+      const auto tokens = split.tokens(row, side);
+      return tokenizer->decode(std::vector<std::int32_t>(tokens.begin(), tokens.end()));
+    };
+    Imported example;
+    example.line = row + 1;
+    example.source = text(Side::kSource);
+    if (split.kind(row) != ExampleKind::kProhibition) example.desired = text(Side::kDesired);
+    if (split.kind(row) != ExampleKind::kDemonstration) example.undesired = text(Side::kUndesired);
+    example.weight = split.weight(row);
+    const auto place = split.at(row);
+    for (const std::string& attribute : place.shard->attribute_names()) {
+      const float value = place.shard->attribute(place.row, attribute);
+      if (std::isfinite(value)) example.attributes[attribute] = value;
+    }
+    PLUMBLINE_TRY(sink.take(std::move(example)));
+  }
+  provenance.push_back({"dataset " + dataset.info().name + ", " + format.split, dataset.content_hash()});
+  sink.next_file();
+  return {};
+}
+
 }  // namespace
 
 Result<Pool> read_sources(const Recipe& recipe, const Tokenizer& tokenizer,
@@ -130,19 +168,22 @@ Result<Pool> read_sources(const Recipe& recipe, const Tokenizer& tokenizer,
     const SourceRecipe& source = recipe.sources[i];
     // Sources draw apart from each other, whatever their order.
     const std::uint64_t seed = XXH3_64bits_withSeed(source.name.data(), source.name.size(), recipe.seed);
-    const auto importer = make_importer(source, recipe.norms[source.norm].norm, seed);
+    const Norm& norm = recipe.norms[source.norm].norm;
     PoolSink sink(check, recipe, i, pool);
     const std::int64_t before = pool.read;
     pool.files.emplace_back();
-    if (const auto* format = std::get_if<SimulateFormat>(&source.format)) {
+    const auto given = paths.find(source.name);
+    const fs::path& path = given == paths.end() ? source.path : given->second;
+    if (const auto* simulation = std::get_if<SimulateFormat>(&source.format)) {
       const Scratch out(scratch / (source.name + ".jsonl"));
-      spdlog::info("source {}: simulating {} alignments", source.name, format->examples);
-      PLUMBLINE_TRY(simulate(simulation_parameters(*format, seed), out.file()));
-      PLUMBLINE_TRY(read_files(source, *importer, {out.file()}, sink, pool.files.back()));
+      spdlog::info("source {}: simulating {} alignments", source.name, simulation->examples);
+      PLUMBLINE_TRY(simulate(simulation_parameters(*simulation, seed), out.file()));
+      PLUMBLINE_TRY(read_files(source, *make_importer(source, norm, seed), {out.file()}, sink, pool.files.back()));
+    } else if (const auto* dataset = std::get_if<DatasetFormat>(&source.format)) {
+      PLUMBLINE_TRY(read_dataset(*dataset, path, norm.name, sink, pool.files.back()));
     } else {
-      const auto given = paths.find(source.name);
-      PLUMBLINE_ASSIGN(const auto files, files_of(source, given == paths.end() ? source.path : given->second));
-      PLUMBLINE_TRY(read_files(source, *importer, files, sink, pool.files.back()));
+      PLUMBLINE_ASSIGN(const auto files, files_of(source, path));
+      PLUMBLINE_TRY(read_files(source, *make_importer(source, norm, seed), files, sink, pool.files.back()));
     }
     spdlog::info("source {}: read {} examples", source.name, pool.read - before);
   }

@@ -55,7 +55,7 @@ bool any_rule(const RuleSet& rules) {
          rules.min_characters || rules.max_characters || rules.not_a_copy || rules.alignment;
 }
 
-Status read_judge_shares(YamlMap& map, NormRecipe& norm) {
+Status read_judge_shares(YamlMap& map, const std::filesystem::path& folder, NormRecipe& norm) {
   const YamlNode* node = map.find("classifier");
   if (node == nullptr) return {};
   if (norm.norm.judge != JudgeKind::kClassifier)
@@ -63,6 +63,15 @@ Status read_judge_shares(YamlMap& map, NormRecipe& norm) {
   PLUMBLINE_ASSIGN(YamlMap shares, YamlMap::of(*node));
   PLUMBLINE_TRY(shares.read("train", norm.judge_train, {.above = 0, .max = 0.9}));
   PLUMBLINE_TRY(shares.read("held_out", norm.judge_held_out, {.above = 0, .max = 0.9}));
+  if (const YamlNode* from = shares.find("from")) {
+    if (shares.find("train") != nullptr || shares.find("held_out") != nullptr)
+      return from->error("takes a finished classifier, so there is nothing to train or measure",
+                         "Remove train and held_out, or from.");
+    PLUMBLINE_ASSIGN(const std::string path, from->as<std::string>());
+    if (path.empty() || path.find('\0') != std::string::npos) return from->error("is no path");
+    norm.judge_from = folder / path;
+    norm.judge_train = norm.judge_held_out = 0;
+  }
   return shares.finish();
 }
 
@@ -80,7 +89,7 @@ Status check_norm(const YamlNode& node, const Norm& norm) {
   return {};
 }
 
-Result<NormRecipe> read_norm(const std::string& name, const YamlNode& node) {
+Result<NormRecipe> read_norm(const std::string& name, const YamlNode& node, const std::filesystem::path& folder) {
   NormRecipe recipe;
   Norm& norm = recipe.norm;
   norm.name = name;
@@ -88,7 +97,7 @@ Result<NormRecipe> read_norm(const std::string& name, const YamlNode& node) {
   PLUMBLINE_ASSIGN(YamlMap map, YamlMap::of(node));
   PLUMBLINE_TRY(map.require("description", norm.description));
   std::string objective = "sft", judge = "rules";
-  PLUMBLINE_TRY(map.read_choice("objective", objective, {"sft", "unlikelihood", "dpo"}));
+  PLUMBLINE_TRY(map.read_choice("objective", objective, objective_names()));
   PLUMBLINE_ASSIGN(norm.objective, parse_objective(objective, node.where()));
   PLUMBLINE_TRY(map.read("weight", norm.weight, {.above = 0, .max = 1e6}));
   PLUMBLINE_TRY(map.read_choice("judge", judge, {"rules", "classifier"}));
@@ -97,7 +106,7 @@ Result<NormRecipe> read_norm(const std::string& name, const YamlNode& node) {
   if (const YamlNode* rules = map.find("rules")) {
     PLUMBLINE_ASSIGN(norm.rules, read_rules(*rules));
   }
-  PLUMBLINE_TRY(read_judge_shares(map, recipe));
+  PLUMBLINE_TRY(read_judge_shares(map, folder, recipe));
   norm.fallback = norm.rules.alignment ? "left_justified" : "source";
   PLUMBLINE_TRY(map.read("fallback", norm.fallback));
   std::string score = norm.rules.alignment ? "column" : "chrf";
@@ -109,12 +118,12 @@ Result<NormRecipe> read_norm(const std::string& name, const YamlNode& node) {
   return recipe;
 }
 
-Status read_norms(YamlMap& map, Recipe& recipe) {
+Status read_norms(YamlMap& map, Recipe& recipe, const std::filesystem::path& folder) {
   PLUMBLINE_ASSIGN(const YamlNode* node, map.require_node("norms", "Name at least one norm and what it asks for."));
   if (!node->is_map() || node->members().empty()) return node->wrong_type("a map of at least one norm");
   if (node->members().size() > kMaxNorms) return node->error("holds more than " + std::to_string(kMaxNorms) + " norms");
   for (const auto& [name, member] : node->members()) {
-    PLUMBLINE_ASSIGN(NormRecipe norm, read_norm(name, member));
+    PLUMBLINE_ASSIGN(NormRecipe norm, read_norm(name, member, folder));
     recipe.norms.push_back(std::move(norm));
   }
   return {};
@@ -147,6 +156,9 @@ Result<SourceRecipe> read_source(const Recipe& recipe, const YamlNode& node, con
     if (path.empty() || path.find('\0') != std::string::npos) return map.find("path")->error("is no path");
     source.path = folder / path;
   }
+  std::string part = "any";
+  PLUMBLINE_TRY(map.read_choice("part", part, {"any", "train", "heldout"}));
+  source.part = part == "any" ? SourcePart::kAny : part == "train" ? SourcePart::kTrain : SourcePart::kHeldOut;
   PLUMBLINE_ASSIGN(source.format, read_format(source.format_name, map));
   PLUMBLINE_TRY(map.finish());
   return source;
@@ -191,7 +203,7 @@ Result<Recipe> parse_recipe(const std::string& yaml, const std::string& where, c
   PLUMBLINE_TRY(map.read("max_source_tokens", recipe.max_source_tokens, {.min = 1}));
   PLUMBLINE_TRY(map.read("max_output_tokens", recipe.max_output_tokens, {.min = 1}));
   PLUMBLINE_TRY(map.read("shard_examples", recipe.shard_examples, {.min = 1, .max = 1'000'000}));
-  PLUMBLINE_TRY(read_norms(map, recipe));
+  PLUMBLINE_TRY(read_norms(map, recipe, folder));
   PLUMBLINE_TRY(read_sources(map, recipe, folder));
   PLUMBLINE_TRY(map.finish());
   PLUMBLINE_TRY(check_shares(root, recipe));

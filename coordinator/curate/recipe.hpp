@@ -66,14 +66,28 @@ struct SimulateFormat {
   int max_indel_length = 50;
 };
 
-using Format = std::variant<JsonlFormat, DialoguesFormat, DelimitedFormat, FastaFormat, SimulateFormat>;
+/// Examples of a dataset that was curated before.
+struct DatasetFormat {
+  std::string split = "train";  ///< train or heldout
+  std::string norm;             ///< the dataset's name for the norm; empty: as here
+};
+
+using Format = std::variant<JsonlFormat, DialoguesFormat, DelimitedFormat, FastaFormat, SimulateFormat, DatasetFormat>;
+
+/// Where a source's examples may go.
+enum class SourcePart {
+  kAny,      ///< by the recipe's shares
+  kTrain,    ///< never held out; one that is a near copy of a held-out example is left out
+  kHeldOut,  ///< always held out
+};
 
 struct SourceRecipe {
   std::string name;
   std::size_t norm = 0;        ///< index into Recipe::norms
-  std::string format_name;     ///< as written: jsonl, dialogues, tsv, csv, fasta, simulate
+  std::string format_name;     ///< as written: jsonl, dialogues, tsv, csv, fasta, simulate, dataset
   std::filesystem::path path;  ///< file or folder, beside the recipe when relative; empty for simulate
   std::string description, license;
+  SourcePart part = SourcePart::kAny;
   Format format;
   /// Whether the examples come from files, not from a simulation.
   [[nodiscard]] bool reads_files() const { return !std::holds_alternative<SimulateFormat>(format); }
@@ -84,6 +98,8 @@ struct NormRecipe {
   /// Judge "classifier": shares of the norm's examples that train it and that measure it; neither trains or tests the
   /// model.
   double judge_train = 0.2, judge_held_out = 0.05;
+  /// Judge "classifier": the dataset whose classifier judges here too; empty: one is trained.
+  std::filesystem::path judge_from;
   /// Whether letter case, white space and punctuation mean nothing here: a pair that differs in them alone is left out.
   bool ignore_form = false;
 };

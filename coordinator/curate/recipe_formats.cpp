@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/data/dataset.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -142,10 +144,17 @@ Result<Format> read_simulate(YamlMap& source) {
   return Format(format);
 }
 
+Result<Format> read_dataset(YamlMap& source) {
+  DatasetFormat format;
+  PLUMBLINE_TRY(source.read_choice("split", format.split, {kTrainSplit, kHeldOutSplit}));
+  PLUMBLINE_TRY(source.read("from_norm", format.norm));
+  return Format(std::move(format));
+}
+
 }  // namespace
 
 const std::vector<std::string>& format_names() {
-  static const std::vector<std::string> names{"jsonl", "dialogues", "tsv", "csv", "fasta", "simulate"};
+  static const std::vector<std::string> names{"jsonl", "dialogues", "tsv", "csv", "fasta", "simulate", "dataset"};
   return names;
 }
 
@@ -157,6 +166,7 @@ Result<Format> read_format(const std::string& format, YamlMap& source) {
   if (format == "tsv") return read_delimited(source, '\t', Quotes::kNone);
   if (format == "csv") return read_delimited(source, ',', Quotes::kRfc4180);
   if (format == "fasta") return read_fasta(source);
+  if (format == "dataset") return read_dataset(source);
   return read_simulate(source);
 }
 

@@ -23,6 +23,7 @@ struct Unit {
   std::vector<std::size_t> examples;
   std::map<std::uint16_t, std::int64_t> by_norm;  ///< number of examples
   Part part = Part::kTrain;
+  bool only_trains = false;  ///< holds an example that must not be held out
 
   void add(std::size_t example, std::uint16_t norm) {
     examples.push_back(example);
@@ -82,8 +83,9 @@ class Dealer {
  private:
   /// Still in training, where each of its norms keeps another unit.
   [[nodiscard]] bool is_free(const Unit& unit) const {
-    return unit.part == Part::kTrain && std::all_of(unit.by_norm.begin(), unit.by_norm.end(),
-                                                    [&](const auto& entry) { return left_[entry.first] > 1; });
+    return unit.part == Part::kTrain && !unit.only_trains &&
+           std::all_of(unit.by_norm.begin(), unit.by_norm.end(),
+                       [&](const auto& entry) { return left_[entry.first] > 1; });
   }
   [[nodiscard]] bool fits(const Unit& unit) const {
     return std::all_of(unit.by_norm.begin(), unit.by_norm.end(),
@@ -126,6 +128,20 @@ std::vector<Unit> training_units(const std::vector<Unit>& clusters, const std::v
   return units;
 }
 
+SourcePart part_of(const PooledExample& example, const Recipe& recipe) {
+  return example.place.source < recipe.sources.size() ? recipe.sources[example.place.source].part : SourcePart::kAny;
+}
+
+/// What sources say of their own part.
+void set_parts(std::vector<Unit>& clusters, const std::vector<PooledExample>& examples, const Recipe& recipe) {
+  for (Unit& cluster : clusters)
+    for (const std::size_t i : cluster.examples) {
+      const SourcePart part = part_of(examples[i], recipe);
+      if (part == SourcePart::kHeldOut) cluster.part = Part::kHeldOut;
+      cluster.only_trains |= part == SourcePart::kTrain;
+    }
+}
+
 void assign(const std::vector<Unit>& units, Splits& splits) {
   for (const Unit& unit : units)
     for (const std::size_t i : unit.examples) splits.parts[i] = unit.part;
@@ -154,13 +170,34 @@ std::vector<std::uint32_t> cluster_examples(const std::vector<PooledExample>& ex
   return numbers;
 }
 
+void remove_near_held_out(Pool& pool, const Recipe& recipe) {
+  const auto wants = [&](SourcePart part) {
+    return std::any_of(recipe.sources.begin(), recipe.sources.end(), [&](const auto& s) { return s.part == part; });
+  };
+  if (!wants(SourcePart::kHeldOut) || !wants(SourcePart::kTrain)) return;
+  const std::vector<std::uint32_t> numbers = cluster_examples(pool.examples, recipe);
+  std::vector<bool> is_held_out(numbers.size(), false);
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    if (part_of(pool.examples[i], recipe) == SourcePart::kHeldOut) is_held_out[numbers[i]] = true;
+  std::size_t i = 0;
+  std::erase_if(pool.examples, [&](const PooledExample& example) {
+    const bool removed = is_held_out[numbers[i++]] && part_of(example, recipe) == SourcePart::kTrain;
+    if (removed) pool.left_out.add(Reason::kNearHeldOut, example.place);
+    return removed;
+  });
+}
+
 Splits split_examples(const std::vector<PooledExample>& examples, const Recipe& recipe) {
   const std::size_t num_norms = recipe.norms.size();
   std::vector<std::int64_t> totals(num_norms, 0), targets;
   for (const PooledExample& pooled : examples) ++totals[pooled.norm];
   for (const std::int64_t total : totals) targets.push_back(target_of(recipe.held_out, total));
 
+  for (const SourceRecipe& source : recipe.sources)
+    if (source.part == SourcePart::kHeldOut) targets[source.norm] = 0;
+
   std::vector<Unit> clusters = make_clusters(examples, recipe);
+  set_parts(clusters, examples, recipe);
   Dealer(clusters, num_norms).deal(Part::kHeldOut, targets);
 
   Splits splits;
@@ -172,7 +209,7 @@ Splits split_examples(const std::vector<PooledExample>& examples, const Recipe& 
 
   for (std::uint16_t norm = 0; norm < num_norms; ++norm) {
     const NormRecipe& with = recipe.norms[norm];
-    if (with.norm.judge != JudgeKind::kClassifier) continue;
+    if (with.norm.judge != JudgeKind::kClassifier || !with.judge_from.empty()) continue;
     std::vector<Unit> units = training_units(clusters, examples, norm);
     Dealer dealer(units, num_norms);
     std::vector<std::int64_t> wanted(num_norms, 0);

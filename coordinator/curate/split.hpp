@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "coordinator/curate/left_out.hpp"
 #include "coordinator/curate/pool.hpp"
 #include "coordinator/curate/recipe.hpp"
 
@@ -24,7 +25,11 @@ struct Splits {
 std::vector<std::uint32_t> cluster_examples(const std::vector<PooledExample>& examples, const Recipe& recipe);
 
 /// Every norm with two clusters or more has at least one example in training and one held out; shares are met as nearly
-/// as whole clusters allow, never exceeded unless the smallest cluster does.
+/// as whole clusters allow, never exceeded unless the smallest cluster does. A source's `part` comes first: the
+/// clusters of one that is held out are held out as wholes, and its norm has nothing else held out.
 Splits split_examples(const std::vector<PooledExample>& examples, const Recipe& recipe);
+
+/// Takes out of the pool, and notes, every example that may only train and is a near copy of one that must be held out.
+void remove_near_held_out(Pool& pool, const Recipe& recipe);
 
 }  // namespace plumbline
