@@ -9,9 +9,15 @@ namespace plumbline {
 namespace {
 
 /// Each of NormSums' kFields, in the order of the slots.
-constexpr double NormSums::*kFields[] = {
-    &NormSums::loss,           &NormSums::nll_desired,      &NormSums::log_prob_desired, &NormSums::log_prob_undesired,
-    &NormSums::reward_desired, &NormSums::reward_undesired, &NormSums::correct};
+constexpr double NormSums::*kFields[] = {&NormSums::loss,
+                                         &NormSums::nll_desired,
+                                         &NormSums::log_prob_desired,
+                                         &NormSums::log_prob_undesired,
+                                         &NormSums::reward_desired,
+                                         &NormSums::reward_undesired,
+                                         &NormSums::correct,
+                                         &NormSums::log_odds,
+                                         &NormSums::log_sigmoid_odds};
 static_assert(std::size(kFields) == NormSums::kFields);
 
 }  // namespace
@@ -43,10 +49,14 @@ Json norm_metrics(const std::vector<std::string>& names, const std::vector<NormO
       norm["logps/chosen"] = s.log_prob_desired / pairs;
       norm["logps/rejected"] = s.log_prob_undesired / pairs;
       norm["rewards/accuracies"] = s.correct / pairs;
-      if (norms[n].objective == Objective::kDpo) {
+      if (compares_pairs(norms[n].objective)) {
         norm["rewards/chosen"] = s.reward_desired / pairs;
         norm["rewards/rejected"] = s.reward_undesired / pairs;
         norm["rewards/margins"] = (s.reward_desired - s.reward_undesired) / pairs;
+      }
+      if (norms[n].objective == Objective::kOrpo) {  // TRL's names and meanings.
+        norm["log_odds_ratio"] = s.log_sigmoid_odds / pairs;
+        norm["log_odds_chosen"] = s.log_odds / pairs;
       }
     }
     all[names[n]] = std::move(norm);

@@ -17,16 +17,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kReferenceVersion = 1;
+constexpr std::int64_t kReferenceVersion = 2;
 
-std::vector<float> unknown(const Split& split) {
-  return std::vector<float>(static_cast<std::size_t>(split.size()), std::numeric_limits<float>::quiet_NaN());
+/// The four lists, with the side that each is of.
+struct List {
+  Side side;
+  const char* name;
+  std::vector<float> RowLogProbs::*of_rows;
+  std::vector<float> ReferenceLogProbs::*of_batch;
+};
+constexpr List kLists[] = {
+    {Side::kDesired, "desired", &RowLogProbs::desired, &ReferenceLogProbs::desired},
+    {Side::kUndesired, "undesired", &RowLogProbs::undesired, &ReferenceLogProbs::undesired},
+    {Side::kDesired, "desired_differing", &RowLogProbs::desired_differing, &ReferenceLogProbs::desired_differing},
+    {Side::kUndesired, "undesired_differing", &RowLogProbs::undesired_differing,
+     &ReferenceLogProbs::undesired_differing}};
+
+RowLogProbs unknown(const Split& split) {
+  RowLogProbs values;
+  for (const List& list : kLists)
+    (values.*list.of_rows).assign(static_cast<std::size_t>(split.size()), std::numeric_limits<float>::quiet_NaN());
+  return values;
 }
 
 /// Scores `rows` of a split; the values land at their rows on every rank.
 Result<RowLogProbs> score_rows(const T5& model, const Split& split, const std::vector<std::int64_t>& rows,
                                const ReferenceWork& work, Collective& collective) {
-  RowLogProbs result{unknown(split), unknown(split)};
+  RowLogProbs result = unknown(split);
   const auto batches = fixed_batches(split, rows, work.batch_rows);
   const at::Device device = model.parameters().flat().device();
   PLUMBLINE_ASSIGN(const auto scored, share_batches(collective, batches.size(), [&](std::size_t b) {
@@ -34,18 +51,19 @@ Result<RowLogProbs> score_rows(const T5& model, const Split& split, const std::v
                          make_batch(split, batches[b], work.max_source_tokens, work.max_output_tokens, device);
                      const ReferenceLogProbs values = score(model, batch);
                      std::string bytes;
-                     for (const auto* side : {&values.desired, &values.undesired})
-                       bytes.append(reinterpret_cast<const char*>(side->data()), side->size() * sizeof(float));
+                     for (const List& list : kLists) {
+                       const auto& numbers = values.*list.of_batch;
+                       bytes.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float));
+                     }
                      return Result<std::string>(std::move(bytes));
                    }));
   for (std::size_t b = 0; b < batches.size(); ++b) {
     std::size_t at = 0;
-    for (const auto& [side, values] :
-         {std::pair{Side::kDesired, &result.desired}, std::pair{Side::kUndesired, &result.undesired}})
+    for (const List& list : kLists)
       for (const std::int64_t row : batches[b]) {
-        if (split.length(row, side) == 0) continue;
+        if (split.length(row, list.side) == 0) continue;
         if (scored[b].size() - at < sizeof(float)) return run_error("a worker's log-probs are cut short", "reference");
-        std::memcpy(&(*values)[static_cast<std::size_t>(row)], scored[b].data() + at, sizeof(float));
+        std::memcpy(&(result.*list.of_rows)[static_cast<std::size_t>(row)], scored[b].data() + at, sizeof(float));
         at += sizeof(float);
       }
   }
@@ -56,10 +74,10 @@ Result<RowLogProbs> score_rows(const T5& model, const Split& split, const std::v
 
 ReferenceLogProbs RowLogProbs::of(const Batch& batch) const {
   ReferenceLogProbs values;
-  for (const std::int64_t b : batch.desired.batch_row)
-    values.desired.push_back(desired.at(static_cast<std::size_t>(batch.rows[static_cast<std::size_t>(b)])));
-  for (const std::int64_t b : batch.undesired.batch_row)
-    values.undesired.push_back(undesired.at(static_cast<std::size_t>(batch.rows[static_cast<std::size_t>(b)])));
+  for (const List& list : kLists)
+    for (const std::int64_t b : (list.side == Side::kDesired ? batch.desired : batch.undesired).batch_row)
+      (values.*list.of_batch)
+          .push_back((this->*list.of_rows).at(static_cast<std::size_t>(batch.rows[static_cast<std::size_t>(b)])));
   return values;
 }
 
@@ -99,10 +117,10 @@ Status write_references(const fs::path& file, const References& references) {
   const auto write = [&]() -> Status {
     PLUMBLINE_ASSIGN(H5File out, H5File::create(partial));
     PLUMBLINE_TRY(out.write_attribute("version", kReferenceVersion));
-    PLUMBLINE_TRY(out.write("train_desired", references.train.desired));
-    PLUMBLINE_TRY(out.write("train_undesired", references.train.undesired));
-    PLUMBLINE_TRY(out.write("heldout_desired", references.held_out.desired));
-    PLUMBLINE_TRY(out.write("heldout_undesired", references.held_out.undesired));
+    for (const List& list : kLists) {
+      PLUMBLINE_TRY(out.write(std::string("train_") + list.name, references.train.*list.of_rows));
+      PLUMBLINE_TRY(out.write(std::string("heldout_") + list.name, references.held_out.*list.of_rows));
+    }
     PLUMBLINE_TRY(out.flush_and_close());
     return fsync_path(partial);
   };
@@ -118,13 +136,14 @@ Status write_references(const fs::path& file, const References& references) {
 Result<References> read_references(const fs::path& file, const Dataset& dataset) {
   PLUMBLINE_ASSIGN(const H5File in, H5File::open(file));
   References references;
-  PLUMBLINE_ASSIGN(references.train.desired, in.read<float>("train_desired"));
-  PLUMBLINE_ASSIGN(references.train.undesired, in.read<float>("train_undesired"));
-  PLUMBLINE_ASSIGN(references.held_out.desired, in.read<float>("heldout_desired"));
-  PLUMBLINE_ASSIGN(references.held_out.undesired, in.read<float>("heldout_undesired"));
+  for (const List& list : kLists) {
+    PLUMBLINE_ASSIGN(references.train.*list.of_rows, in.read<float>(std::string("train_") + list.name));
+    PLUMBLINE_ASSIGN(references.held_out.*list.of_rows, in.read<float>(std::string("heldout_") + list.name));
+  }
   const auto fits = [](const RowLogProbs& values, const Split& split) {
-    return values.desired.size() == static_cast<std::size_t>(split.size()) &&
-           values.undesired.size() == values.desired.size();
+    for (const List& list : kLists)
+      if ((values.*list.of_rows).size() != static_cast<std::size_t>(split.size())) return false;
+    return true;
   };
   if (!fits(references.train, dataset.train()) || !fits(references.held_out, dataset.held_out()))
     return data_error("the reference log-probs are not of this dataset", file.string(),

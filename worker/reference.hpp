@@ -1,7 +1,7 @@
-// Log-probs of outputs under the frozen model that a run starts from: what dpo compares with. Computed once, shared
-// over the ranks in batches that the plan cuts, kept in RUN/reference/<key>.h5 and read again on resume. The key is a
-// hash of all that the numbers depend on (weights, data, cut lengths, batches, fingerprint), so a stale file is never
-// read.
+// Log-probs of outputs under the frozen model that a run starts from: what dpo and ipo compare with. Computed once,
+// shared over the ranks in batches that the plan cuts, kept in RUN/reference/<key>.h5 and read again on resume. The key
+// is a hash of all that the numbers depend on (weights, data, cut lengths, batches, fingerprint), so a stale file is
+// never read.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -15,9 +15,11 @@
 
 namespace plumbline {
 
-/// By row of a split; NaN where none was asked for or the side is absent.
+/// By row of a split; NaN where none was asked for or the side is absent. Sums over all tokens of an output, and over
+/// those that differ from the row's other output (all of them when there is no other).
 struct RowLogProbs {
   std::vector<float> desired, undesired;
+  std::vector<float> desired_differing, undesired_differing;
   /// In the order of the batch's output rows, as compute_objective takes them.
   [[nodiscard]] ReferenceLogProbs of(const Batch& batch) const;
 };

@@ -55,7 +55,7 @@ class Worker {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::string> norm_names_;
   std::vector<NormObjective> norms_;
-  std::optional<References> references_;  ///< when a norm trains with dpo
+  std::optional<References> references_;  ///< when a norm's objective needs them
   std::unique_ptr<T5> start_model_;       ///< until training takes it up
   std::unique_ptr<Trainer> trainer_;
   std::int64_t step_ = 0;
@@ -120,14 +120,14 @@ Status Worker::build_start_model() {
   return {};
 }
 
-/// dpo compares with the start model: its log-probs are computed once a run and kept.
+/// Some objectives compare with the start model: its log-probs are computed once a run and kept.
 Status Worker::prepare_references() {
-  const bool any_dpo = std::any_of(norms_.begin(), norms_.end(),
-                                   [](const NormObjective& norm) { return norm.objective == Objective::kDpo; });
-  if (!any_dpo) return {};
+  if (std::none_of(norms_.begin(), norms_.end(),
+                   [](const NormObjective& norm) { return needs_reference(norm.objective); }))
+    return {};
   enter("reference");
   const auto is_compared = [&](const Split& split, std::int64_t row) {
-    return split.kind(row) == ExampleKind::kPreference && norms_[split.norm(row)].objective == Objective::kDpo;
+    return split.kind(row) == ExampleKind::kPreference && needs_reference(norms_[split.norm(row)].objective);
   };
   PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
   ReferenceWork work;

@@ -37,8 +37,19 @@ Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, cons
   for (const Norm& norm : dataset.norms) {
     const auto found = config.norms.find(norm.name);
     const NormTraining training = found == config.norms.end() ? NormTraining{} : found->second;
-    norms.push_back({training.objective.value_or(norm.objective), training.weight.value_or(norm.weight), training.beta,
-                     training.label_smoothing, training.sft_weight, training.unlikelihood_alpha});
+    const Objective objective = training.objective.value_or(norm.objective);
+    norms.push_back({.objective = objective,
+                     .weight = training.weight.value_or(norm.weight),
+                     .beta = training.beta.value_or(default_beta(objective)),
+                     .label_smoothing = training.label_smoothing,
+                     .sft_weight = training.sft_weight,
+                     .unlikelihood_alpha = training.unlikelihood_alpha,
+                     .pair_tokens = training.pair_tokens == "differing" ? PairTokens::kDiffering : PairTokens::kAll,
+                     .dpo_variant = training.dpo_variant == "robust" ? DpoVariant::kRobust : DpoVariant::kSigmoid,
+                     .dpo_positive_lambda = training.dpo_positive_lambda,
+                     .simpo_gamma = training.simpo_gamma,
+                     .unlikelihood_level = training.unlikelihood_level == "sequence" ? UnlikelihoodLevel::kSequence
+                                                                                     : UnlikelihoodLevel::kToken});
     known += (known.empty() ? "" : ", ") + norm.name;
   }
   for (const auto& [name, training] : config.norms) {

@@ -52,6 +52,9 @@ class Reader {
   Status read_value(const char* name, T& value, const Bounds& bounds) {
     return map_.read(name, value, bounds);
   }
+  Status read_value(const char* name, std::optional<double>& value, const BoundsOr& rule) {
+    return map_.read(name, value, rule.bounds);
+  }
   Status read_value(const char* name, std::string& value, const AnyText&) {
     PLUMBLINE_TRY(map_.read(name, value));
     const YamlNode* node = map_.find(name);
@@ -94,6 +97,9 @@ bool is_loopback(const std::string& address) {
   if (inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
   return inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
+
+constexpr Objective kObjectives[] = {Objective::kSft,  Objective::kUnlikelihood, Objective::kDpo,  Objective::kIpo,
+                                     Objective::kOrpo, Objective::kCpo,          Objective::kSimpo};
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
@@ -155,8 +161,14 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
   return {};
 }
 
+std::vector<std::string> objective_names() {
+  std::vector<std::string> names;
+  for (const Objective objective : kObjectives) names.push_back(to_string(objective));
+  return names;
+}
+
 Result<Objective> parse_objective(const std::string& name, const std::string& where) {
-  for (const Objective objective : {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo})
+  for (const Objective objective : kObjectives)
     if (to_string(objective) == name) return objective;
   return usage_error("the objective " + quoted_extract(name) + " is not known", where,
                      "Known: " + join_choices(objective_names()) + ".");
@@ -170,8 +182,18 @@ std::string to_string(Objective objective) {
       return "unlikelihood";
     case Objective::kDpo:
       return "dpo";
+    case Objective::kIpo:
+      return "ipo";
+    case Objective::kOrpo:
+      return "orpo";
+    case Objective::kCpo:
+      return "cpo";
+    case Objective::kSimpo:
+      return "simpo";
   }
   return {};
 }
+
+double default_beta(Objective objective) { return objective == Objective::kSimpo ? 2.0 : 0.1; }
 
 }  // namespace plumbline

@@ -36,16 +36,23 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
-enum class Objective { kSft, kUnlikelihood, kDpo };
+enum class Objective { kSft, kUnlikelihood, kDpo, kIpo, kOrpo, kCpo, kSimpo };
+/// Their names, in the order in which people read of them.
+std::vector<std::string> objective_names();
 
 /// How one norm trains. Norms of the dataset that a config does not mention take the dataset's objective and weight.
 struct NormTraining {
   std::optional<Objective> objective;
-  std::optional<double> weight;  ///< multiplies the norm's loss
-  double beta = 0.1;             ///< dpo
-  double label_smoothing = 0.0;  ///< dpo
-  double sft_weight = 1.0;       ///< dpo, unlikelihood: weight of the added sft term on the desired output
-  double unlikelihood_alpha = 1.0;
+  std::optional<double> weight;              ///< multiplies the norm's loss
+  std::optional<double> beta;                ///< objectives of pairs; else default_beta()
+  double label_smoothing = 0.0;              ///< dpo, cpo, simpo
+  double sft_weight = 1.0;                   ///< all but sft: weight of the added sft term on the desired output
+  double unlikelihood_alpha = 1.0;           ///< unlikelihood: weight of its own term
+  std::string unlikelihood_level = "token";  ///< unlikelihood: token or sequence
+  std::string pair_tokens = "all";           ///< all or differing: whose log-probs pairs are compared by
+  std::string dpo_variant = "sigmoid";       ///< sigmoid or robust
+  double dpo_positive_lambda = 0.0;          ///< dpo: above 0 it is DPO-Positive
+  double simpo_gamma = 0.5;                  ///< simpo: target margin
   friend bool operator==(const NormTraining&, const NormTraining&) = default;
 };
 
@@ -147,6 +154,8 @@ Json to_json(const RunConfig& config);
 std::string configuration_reference();
 
 Result<Objective> parse_objective(const std::string& name, const std::string& where);
+/// The papers' beta.
+double default_beta(Objective objective);
 std::string to_string(Objective objective);
 
 /// HF's T5 config.json for this model, and back. `from_hf` refuses what Plumbline does not compute (named key).

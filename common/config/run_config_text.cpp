@@ -125,6 +125,9 @@ class ReferenceWriter {
   void key(const char* name, std::optional<T>&, const Rule& rule, const char* meaning) {
     row(name, kind(T{}), allowed(rule), "the dataset's", meaning);
   }
+  void key(const char* name, std::optional<double>&, const BoundsOr& rule, const char* meaning) {
+    row(name, kind(0.0), allowed(rule.bounds), rule.fallback, meaning);
+  }
   template <class Struct>
   void section(const std::string& name, Struct& value, const char* meaning) {
     ReferenceWriter writer(prefix_ + name + ".");

@@ -44,6 +44,10 @@ bool serves(const KindCounts& counts, Objective objective) {
     case Objective::kUnlikelihood:
       return counts.prohibitions + counts.preferences > 0;
     case Objective::kDpo:
+    case Objective::kIpo:
+    case Objective::kOrpo:
+    case Objective::kCpo:
+    case Objective::kSimpo:
       return counts.preferences > 0;
   }
   return false;

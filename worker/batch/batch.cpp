@@ -36,6 +36,8 @@ OutputTensors output_tensors(const Split& split, const std::vector<std::int64_t>
     if (tokens.size() > limit) tokens.resize(limit);
     Tokens input{kPadToken};
     input.insert(input.end(), tokens.begin(), tokens.end() - 1);
+    out.length.push_back(std::ssize(tokens));
+    out.differing.push_back({0, std::ssize(tokens)});
     labels.push_back(std::move(tokens));
     inputs.push_back(std::move(input));
     out.batch_row.push_back(static_cast<std::int64_t>(b));
@@ -44,6 +46,26 @@ OutputTensors output_tensors(const Split& split, const std::vector<std::int64_t>
   out.labels_RT = padded(labels, kIgnoredLabel).to(device);
   out.input_RT = padded(inputs, kPadToken).to(device);
   return out;
+}
+
+/// For each row with both outputs: where they differ, as they are after cutting.
+void mark_differing(const Split& split, const std::vector<std::int64_t>& rows, OutputTensors& desired,
+                    OutputTensors& undesired) {
+  std::size_t u = 0;
+  for (std::size_t d = 0; d < desired.batch_row.size(); ++d) {
+    while (u < undesired.batch_row.size() && undesired.batch_row[u] < desired.batch_row[d]) ++u;
+    if (u == undesired.batch_row.size()) return;
+    if (undesired.batch_row[u] != desired.batch_row[d]) continue;
+    const std::int64_t row = rows[static_cast<std::size_t>(desired.batch_row[d])];
+    const Tokens d_tokens = split.tokens(row, Side::kDesired), u_tokens = split.tokens(row, Side::kUndesired);
+    const auto first = [](const Tokens& tokens, std::int64_t n) {
+      return std::span(tokens).first(static_cast<std::size_t>(n));
+    };
+    const DifferingSpans spans =
+        differing_spans(first(d_tokens, desired.length[d]), first(u_tokens, undesired.length[u]));
+    desired.differing[d] = spans.desired;
+    undesired.differing[u] = spans.undesired;
+  }
 }
 
 }  // namespace
@@ -75,6 +97,7 @@ Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int 
   const auto output_limit = static_cast<std::size_t>(max_output_tokens);
   batch.desired = output_tensors(split, rows, Side::kDesired, output_limit, device);
   batch.undesired = output_tensors(split, rows, Side::kUndesired, output_limit, device);
+  mark_differing(split, rows, batch.desired, batch.undesired);
   return batch;
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/data/dataset.hpp"
 #include "common/data/plan.hpp"
+#include "worker/batch/differing.hpp"
 #include "worker/torch_pch.hpp"
 
 namespace plumbline {
@@ -17,6 +18,9 @@ struct OutputTensors {
   at::Tensor input_RT;                  ///< int64, labels shifted right, starts with pad (0)
   at::Tensor labels_RT;                 ///< int64, -100 where padded
   std::vector<std::int64_t> batch_row;  ///< R entries: which row of the batch (source) each belongs to
+  std::vector<std::int64_t> length;     ///< R entries: labels of each
+  std::vector<TokenSpan> differing;     ///< R entries: where each differs from the other output of its row; all of it
+                                        ///< when the row has no other output
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(batch_row.size()); }
 };
 

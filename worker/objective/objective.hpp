@@ -1,19 +1,22 @@
 // Objectives: what one micro-batch adds to the loss of its global batch. Each objective is a page of its own (sft.cpp,
-// unlikelihood.cpp, dpo.cpp) with the formula and its paper on top. Everything is normalised by counts over the global
-// batch (NormTotals), which the plan knows before any compute, so cutting a batch differently cannot change the loss.
+// unlikelihood.cpp, dpo.cpp, …) with the formula and its paper on top. Everything is normalised by counts over the
+// global batch (NormTotals), which the plan knows before any compute, so cutting a batch differently cannot change the
+// loss.
 //
 // The loss of a global batch is  sum over norms n of  weight_n * L_n,  and L_n by the norm's objective, w_i being an
 // example's weight and sums over tokens including EOS:
 //   sft           S_n = sum over desired outputs of  w_i * -log p(desired_i | source_i)  /  desired_tokens_n
-//   unlikelihood  alpha * sum over undesired outputs of  w_i * sum_t -log(1 - p(undesired_it))  /  undesired_tokens_n
-//                 + sft_weight * S_n
-//   dpo           sum over preferences of  w_i * l_i  /  preferences_n  +  sft_weight * S_n        (l_i: dpo.cpp)
+//   unlikelihood  alpha * sum over undesired outputs of  w_i * u_i  /  undesired_tokens_n  +  sft_weight * S_n
+//                                                                              (u_i, other count: unlikelihood.cpp)
+//   others        sum over preferences of  w_i * l_i  /  preferences_n  +  sft_weight * S_n      (l_i: dpo.cpp,
+//   ipo.cpp,
+//                                                                                    orpo.cpp, cpo.cpp, simpo.cpp)
 //
 // Which rows an objective uses:
 //                 demonstration     preference           prohibition
 //   sft           desired           desired              nothing
 //   unlikelihood  desired           both                 undesired
-//   dpo           desired (sft)     both                 nothing
+//   others        desired (sft)     both                 nothing
 // A side that is not used is not computed. A row that is not used adds nothing, to the loss or to the sums.
 #pragma once
 #include <cstdint>
@@ -27,15 +30,31 @@
 
 namespace plumbline {
 
+enum class PairTokens { kAll, kDiffering };
+enum class DpoVariant { kSigmoid, kRobust };
+enum class UnlikelihoodLevel { kToken, kSequence };
+
 /// A norm's training settings after config and dataset are merged.
 struct NormObjective {
   Objective objective;
   double weight, beta, label_smoothing, sft_weight, unlikelihood_alpha;
+  PairTokens pair_tokens = PairTokens::kAll;
+  DpoVariant dpo_variant = DpoVariant::kSigmoid;
+  double dpo_positive_lambda = 0;
+  double simpo_gamma = 0;
+  UnlikelihoodLevel unlikelihood_level = UnlikelihoodLevel::kToken;
 };
 
-/// Frozen reference model's summed log-probs of a micro-batch's outputs, in the order of OutputTensors rows.
+/// Does it compare with the model that the run started from? Then its preferences need ReferenceLogProbs.
+bool needs_reference(Objective objective);
+/// Does its loss compare the two outputs of a preference?
+bool compares_pairs(Objective objective);
+
+/// Frozen reference model's summed log-probs of a micro-batch's outputs, in the order of OutputTensors rows: over all
+/// tokens, and over those that differ (worker/batch/differing.hpp).
 struct ReferenceLogProbs {
   std::vector<float> desired, undesired;
+  std::vector<float> desired_differing, undesired_differing;
 };
 
 /// Sums (not means) of one micro-batch for one norm; added over micro-batches, lanes and ranks along the tree, then
@@ -43,12 +62,13 @@ struct ReferenceLogProbs {
 struct NormSums {
   double loss = 0;         ///< already divided by the global counts; norm weight not applied
   double nll_desired = 0;  ///< sum over tokens of desired outputs
-  /// Sums over preference rows of which both sides are computed (unlikelihood, dpo).
+  /// Sums over preference rows of which both sides are computed (all objectives but sft), of whole outputs.
   double log_prob_desired = 0, log_prob_undesired = 0;
-  double reward_desired = 0, reward_undesired = 0;  ///< beta * (lp - ref), preference rows; dpo only
+  double reward_desired = 0, reward_undesired = 0;  ///< preference rows, as the objective's page defines them
   double correct = 0;  ///< preference rows with reward_desired > reward_undesired (ties count half); unlikelihood,
-                       ///< which has no reference, compares log-probs; sft computes one side and leaves it 0
-  static constexpr int kFields = 7;
+                       ///< which has no reward, compares log-probs; sft computes one side and leaves it 0
+  double log_odds = 0, log_sigmoid_odds = 0;  ///< orpo: the log odds ratio, and log sigmoid of it; preference rows
+  static constexpr int kFields = 9;
 };
 
 struct ObjectiveResult {

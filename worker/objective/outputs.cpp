@@ -56,6 +56,17 @@ at::Tensor join(const at::Tensor& desired, const at::Tensor& undesired, const Us
   return parts.size() == 1 ? parts[0] : at::cat(parts);
 }
 
+/// 1 where row r's span holds time t, else 0: fp64 [T,R].
+at::Tensor span_mask(const std::vector<TokenSpan>& spans, std::int64_t T, at::Device device) {
+  const auto R = static_cast<std::int64_t>(spans.size());
+  const at::Tensor mask = at::zeros({T, R}, at::kDouble);
+  auto* out = mask.mutable_data_ptr<double>();
+  for (std::int64_t r = 0; r < R; ++r)
+    for (std::int64_t t = spans[static_cast<std::size_t>(r)].begin; t < spans[static_cast<std::size_t>(r)].end; ++t)
+      out[t * R + r] = 1;
+  return mask.to(device);
+}
+
 bool is_identity(const std::vector<std::int64_t>& rows, std::int64_t size) {
   if (static_cast<std::int64_t>(rows.size()) != size) return false;
   for (std::size_t i = 0; i < rows.size(); ++i)
@@ -65,11 +76,44 @@ bool is_identity(const std::vector<std::int64_t>& rows, std::int64_t size) {
 
 }  // namespace
 
+Labels labels_of(const Batch& batch, const UsedRows& used) {
+  const at::Tensor labels_TR = join(batch.desired.labels_RT, batch.undesired.labels_RT, used, -100).t().contiguous();
+  Labels labels{labels_TR.size(0), labels_TR.size(1), {}, {}};
+  const at::Tensor flat = labels_TR.view({-1});
+  labels.position_P = flat.ge(0).nonzero().squeeze(1);
+  labels.target_P = flat.index_select(0, labels.position_P);
+  return labels;
+}
+
+ScoredOutputs score_logits(const at::Tensor& logits_PV, const Labels& labels, const UsedRows& used,
+                           Unlikelihood unlikelihood) {
+  const std::int64_t T = labels.T, R = labels.R;
+  const auto dense = [&](const at::Tensor& value_P, const at::Tensor& at_P) {
+    return at::zeros({T * R}, value_P.options().dtype(at::kDouble))
+        .scatter(0, at_P, value_P.to(at::kDouble))
+        .view({T, R});
+  };
+  const at::Tensor compared_TR = used.compared.empty() ? at::Tensor() : span_mask(used.compared, T, logits_PV.device());
+  const auto compared_sum = [&](const at::Tensor& value_TR) {  // A dense sum: the same order on every device.
+    return (compared_TR.defined() ? value_TR * compared_TR : value_TR).sum(0);
+  };
+  ScoredOutputs result;
+  const at::Tensor log_prob_TR = dense(TokenLogProbs::apply(logits_PV, labels.target_P), labels.position_P);
+  result.log_prob_R = log_prob_TR.sum(0);
+  result.compared_R = compared_TR.defined() ? compared_sum(log_prob_TR) : result.log_prob_R;
+  if (unlikelihood == Unlikelihood::kCompute) {
+    const auto first_undesired = static_cast<std::int64_t>(used.desired.size());
+    const at::Tensor chosen = at::remainder(labels.position_P, R).ge(first_undesired).nonzero().squeeze(1);
+    const at::Tensor unlikely_P =
+        token_unlikelihoods(at::embedding(logits_PV, chosen), labels.target_P.index_select(0, chosen));
+    result.unlikely_R = compared_sum(dense(unlikely_P, labels.position_P.index_select(0, chosen)));
+  }
+  return result;
+}
+
 ScoredOutputs score_outputs(const T5& model, const Batch& batch, const UsedRows& used, Unlikelihood unlikelihood,
                             std::optional<DropoutKey> dropout) {
   const at::Tensor input_RT = join(batch.desired.input_RT, batch.undesired.input_RT, used, 0);
-  const at::Tensor labels_TR = join(batch.desired.labels_RT, batch.undesired.labels_RT, used, -100).t().contiguous();
-  const std::int64_t T = labels_TR.size(0), R = labels_TR.size(1);
   std::vector<std::int64_t> source_row;
   for (const auto r : used.desired) source_row.push_back(batch.desired.batch_row[static_cast<std::size_t>(r)]);
   for (const auto r : used.undesired) source_row.push_back(batch.undesired.batch_row[static_cast<std::size_t>(r)]);
@@ -81,28 +125,10 @@ ScoredOutputs score_outputs(const T5& model, const Batch& batch, const UsedRows&
                                                     at::tensor(source_row, at::kLong).to(input_RT.device()), dropout);
 
   // The head and the soft-max see the label positions only, time-major as the states lie in memory.
-  const at::Tensor flat_labels = labels_TR.view({-1});
-  const at::Tensor position_P = flat_labels.ge(0).nonzero().squeeze(1);
-  const at::Tensor target_P = flat_labels.index_select(0, position_P);
-  const at::Tensor states_ND = states.transpose(0, 1).reshape({T * R, -1});
-  const at::Tensor logits_PV = model.logits(at::embedding(states_ND, position_P));
-  const auto row_sums = [&](const at::Tensor& value_P,
-                            const at::Tensor& at_P) {  // A dense sum: the same order on every device.
-    return at::zeros({T * R}, value_P.options().dtype(at::kDouble))
-        .scatter(0, at_P, value_P.to(at::kDouble))
-        .view({T, R})
-        .sum(0);
-  };
-  ScoredOutputs result;
-  result.log_prob_R = row_sums(TokenLogProbs::apply(logits_PV, target_P), position_P);
-  if (unlikelihood == Unlikelihood::kCompute) {
-    const auto first_undesired = static_cast<std::int64_t>(used.desired.size());
-    const at::Tensor chosen = at::remainder(position_P, R).ge(first_undesired).nonzero().squeeze(1);
-    result.unlikely_R =
-        row_sums(token_unlikelihoods(at::embedding(logits_PV, chosen), target_P.index_select(0, chosen)),
-                 position_P.index_select(0, chosen));
-  }
-  return result;
+  const Labels labels = labels_of(batch, used);
+  const at::Tensor states_ND = states.transpose(0, 1).reshape({labels.T * labels.R, -1});
+  const at::Tensor logits_PV = model.logits(at::embedding(states_ND, labels.position_P));
+  return score_logits(logits_PV, labels, used, unlikelihood);
 }
 
 }  // namespace plumbline

@@ -69,7 +69,7 @@ TEST(RunConfig, ErrorsNamePlaceAndKey) {
   EXPECT_THAT(error_of("data: d\ntrain: 7\n"), HasSubstr("train must be a map"));
   EXPECT_THAT(error_of("data: d\nnorms: [a]\n"), HasSubstr("norms must be a map"));
   EXPECT_THAT(error_of("data: d\nnorms: {a: {objective: dbo}}\n"),
-              AllOf(HasSubstr("norms.a.objective"), HasSubstr("unlikelihood or dpo")));
+              AllOf(HasSubstr("norms.a.objective"), HasSubstr("cpo or simpo")));
   EXPECT_THAT(error_of("data: d\noptimizer: {learning_rate: 0}\n"), HasSubstr("above 0"));
   EXPECT_THAT(error_of("data: d\noptimizer: {schedule: cosin}\n"),
               HasSubstr("cosine, linear, inverse_sqrt or constant"));
@@ -185,12 +185,13 @@ TEST(RunConfig, AMissingFileIsAUsageError) {
 }
 
 TEST(Objective, NamesGoBothWays) {
-  for (const Objective objective : {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo})
+  for (const Objective objective : {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo, Objective::kIpo,
+                                    Objective::kOrpo, Objective::kCpo, Objective::kSimpo})
     EXPECT_EQ(parse_objective(to_string(objective), "x").value(), objective);
   const auto unknown = parse_objective("ppo", "norm polite");
   ASSERT_FALSE(unknown);
-  EXPECT_THAT(to_string(unknown.error()),
-              AllOf(HasSubstr("norm polite"), HasSubstr("ppo"), HasSubstr("sft, unlikelihood or dpo")));
+  EXPECT_THAT(to_string(unknown.error()), AllOf(HasSubstr("norm polite"), HasSubstr("ppo"),
+                                                HasSubstr("sft, unlikelihood, dpo, ipo, orpo, cpo or simpo")));
 }
 
 }  // namespace

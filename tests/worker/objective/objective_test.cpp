@@ -40,6 +40,10 @@ Batch batch_of(const Golden& golden, const std::vector<std::int64_t>& chosen) {
     const at::Tensor cut = tokens.narrow(1, 0, longest);
     output.input_RT = shift_right(cut);
     output.labels_RT = cut.masked_fill(cut.eq(0), -100);
+    for (std::int64_t r = 0; r < cut.size(0); ++r) {
+      output.length.push_back(cut[r].ne(0).sum().item<std::int64_t>());
+      output.differing.push_back({0, output.length.back()});
+    }
   }
   return batch;
 }
