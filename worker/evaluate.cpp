@@ -6,7 +6,7 @@
 
 #include "common/data/plan.hpp"
 #include "worker/batch/batch.hpp"
-#include "worker/generate/greedy.hpp"
+#include "worker/generate/generate.hpp"
 #include "worker/metrics.hpp"
 #include "worker/share.hpp"
 

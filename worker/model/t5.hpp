@@ -53,11 +53,11 @@ class T5 {
   /// The head: states_…D -> logits_…V (scaled by d_model^-0.5 when the embeddings are tied).
   [[nodiscard]] at::Tensor logits(const at::Tensor& states) const;
 
-  /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See generate/greedy. No gradient.
+  /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See worker/generate. No gradient.
   [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(
       const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
   [[nodiscard]] at::Tensor step(DecoderCache& cache, const at::Tensor& token_B) const;
-  /// Keep only these rows (int64 indices) in the cache.
+  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache.
   void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
 
  private:
