@@ -14,6 +14,7 @@
 #include "worker/device.hpp"
 #include "worker/log.hpp"
 #include "worker/numerics.hpp"
+#include "worker/sample.hpp"
 #include "worker/train_loop.hpp"
 
 namespace plumbline {
@@ -114,6 +115,25 @@ Status run(const RunLayout& layout, const RunConfig& config, const std::string& 
   return finalize_mpi();
 }
 
+/// One share of a sampling task. Processes of one task are alike and take turns at this machine's GPUs.
+Status sample_share(const std::string& task_file, const std::string& share_text, const std::string& out,
+                    const std::string& log_level) {
+  PLUMBLINE_TRY(init_log({log_level, {}, /*standard_error=*/true}));
+  PLUMBLINE_ASSIGN(const SamplingShare share, parse_share(share_text));
+  PLUMBLINE_ASSIGN(const Json json, read_json_file(task_file));
+  PLUMBLINE_ASSIGN(const SamplingTask task, sampling_task_from_json(json, task_file));
+  fix_numerics(task.threads);
+  const auto gpus = visible_gpus().size();
+  const at::Device device =
+      gpus == 0 ? at::Device(at::kCPU)
+                : at::Device(at::kCUDA, static_cast<at::DeviceIndex>(static_cast<std::size_t>(share.index) % gpus));
+  try {
+    return sample(task, share, out, device);
+  } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
+    return run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+  }
+}
+
 int report(const Error& error) {
   std::fprintf(stderr, "plumbline-worker: %s\n", to_string(error).c_str());
   return static_cast<int>(error.code);
@@ -126,9 +146,17 @@ int main(int argc, char** argv) {
   using namespace plumbline;
   CLI::App app(
       "Computes for a run that a coordinator serves. `plumbline train` starts workers itself; with its\n"
-      "--launcher external they are started by hand: mpirun -np N plumbline-worker --join RUN");
-  std::string run_dir, log_level = "info";
-  app.add_option("--join", run_dir, "Run directory, which holds the coordinator's address")->required();
+      "--launcher external they are started by hand: mpirun -np N plumbline-worker --join RUN\n"
+      "`plumbline refine` starts workers with --sample.");
+  std::string run_dir, task, share = "0/1", out, log_level = "info";
+  auto* duty = app.add_option_group("duty", "One of")->require_option(1);
+  duty->add_option("--join", run_dir, "Run directory, which holds the coordinator's address");
+  auto* sampling = duty->add_option("--sample", task, "Task file (JSON) of `plumbline refine`");
+  app.add_option("--share", share, "With --sample: which share of the batches, INDEX/COUNT")
+      ->needs(sampling)
+      ->capture_default_str();
+  auto* file = app.add_option("--out", out, "With --sample: file that the samples are appended to")->needs(sampling);
+  sampling->needs(file);
   app.add_option("--log-level", log_level, "Least level that is logged")
       ->capture_default_str()
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
@@ -138,12 +166,18 @@ int main(int argc, char** argv) {
     const int status = app.exit(e);
     return status == 0 ? 0 : static_cast<int>(ErrorCode::kUsage);
   }
+  signal(SIGTERM, end_on_signal);
+  signal(SIGPIPE, SIG_IGN);
+  if (!task.empty()) {
+    fix_environment(1, argv);
+    const Status status = sample_share(task, share, out, log_level);
+    flush_log();
+    return status.has_value() ? 0 : report(status.error());
+  }
   const RunLayout layout{run_dir};
   const auto config = load_run_config(layout.config(), {});
   if (config.has_error()) return report(config.error());
   fix_environment(config.value().workers.threads, argv);
-  signal(SIGTERM, end_on_signal);
-  signal(SIGPIPE, SIG_IGN);
   const Status status = run(layout, config.value(), log_level);
   if (status.has_value()) return 0;
   log_error(to_string(status.error()));

@@ -18,7 +18,4 @@ std::unique_ptr<Launcher> make_local_launcher(WorkerCommand command);
 std::unique_ptr<Launcher> make_mpirun_launcher(WorkerCommand command);
 std::unique_ptr<Launcher> make_external_launcher(WorkerCommand command);
 
-/// An environment error that says how to build the worker when its program is not there.
-Status check_worker_program(const WorkerCommand& command);
-
 }  // namespace plumbline

@@ -7,9 +7,9 @@
 #include <cstdlib>
 
 #include "coordinator/launch/backends.hpp"
+#include "coordinator/launch/process.hpp"
 
 namespace plumbline {
-namespace {
 
 namespace fs = std::filesystem;
 
@@ -20,13 +20,11 @@ fs::path worker_program() {
   return fs::read_symlink("/proc/self/exe", ignored).parent_path() / "plumbline-worker";
 }
 
-}  // namespace
-
-Status check_worker_program(const WorkerCommand& command) {
+Status check_worker_program(const fs::path& program) {
   std::error_code ignored;
-  if (fs::is_regular_file(command.worker, ignored) && ::access(command.worker.c_str(), X_OK) == 0) return {};
+  if (fs::is_regular_file(program, ignored) && ::access(program.c_str(), X_OK) == 0) return {};
   return environment_error(
-      "the worker program is not there", command.worker.string(),
+      "the worker program is not there", program.string(),
       "Build it with `./plumbline build` (with CMake alone: build the target plumbline-worker), or "
       "name it in $PLUMBLINE_WORKER_PROGRAM.");
 }

@@ -9,7 +9,7 @@ class LocalLauncher final : public Launcher {
  public:
   explicit LocalLauncher(WorkerCommand command) : command_(std::move(command)) {}
   [[nodiscard]] std::string name() const override { return "local"; }
-  [[nodiscard]] Status check() const override { return check_worker_program(command_); }
+  [[nodiscard]] Status check() const override { return check_worker_program(command_.worker); }
   [[nodiscard]] std::string command(const LaunchRequest&) const override { return shell_quote(argv()); }
   Result<std::unique_ptr<WorkerGroup>> start(const LaunchRequest& request) override {
     return start_process({argv(), worker_environment(request.group), command_.log});

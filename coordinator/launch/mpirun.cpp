@@ -26,7 +26,7 @@ class MpirunLauncher final : public Launcher {
     if (!find_program("mpirun"))
       return environment_error("mpirun, which starts more than one worker, is not in the PATH", "workers.launcher",
                                "Install Open MPI (Debian: `apt-get install openmpi-bin`), or train with --workers 1.");
-    return check_worker_program(command_);
+    return check_worker_program(command_.worker);
   }
 
   [[nodiscard]] std::string command(const LaunchRequest& request) const override {

@@ -25,6 +25,11 @@ Result<std::unique_ptr<WorkerGroup>> start_process(const ProcessSpec& spec);
 /// settings are kept unless an outer launcher set them: a person's own are meant for our mpirun too.
 std::vector<std::string> worker_environment(const std::string& group);
 
+/// $PLUMBLINE_WORKER_PROGRAM, else the one beside this program.
+std::filesystem::path worker_program();
+/// An environment error that says how to build the worker when its program is not there.
+Status check_worker_program(const std::filesystem::path& program);
+
 /// The executable `name` in the folders of $PATH.
 std::optional<std::filesystem::path> find_program(const std::string& name);
 

@@ -123,7 +123,9 @@ TEST(ClassifierJudges, AreMeasuredOnOutputsOfTheirOwn) {
   }
   std::vector<Norm> norms(1);
   norms[0].name = "polite", norms[0].judge = JudgeKind::kClassifier, norms[0].classifier_file = "polite.judge";
-  const auto reports = train_judges(examples, splits, 1, folder.path(), norms);
+  Recipe recipe;
+  recipe.norms.resize(1);
+  const auto reports = make_classifiers(examples, splits, recipe, folder.path(), norms);
   ASSERT_TRUE(reports.has_value()) << to_string(reports.error());
   ASSERT_EQ(reports->size(), 1u);
   EXPECT_EQ(reports->at(0).train_outputs, 400);
@@ -143,7 +145,9 @@ TEST(ClassifierJudges, NeedBothLabels) {
   norms[0].name = "polite", norms[0].judge = JudgeKind::kClassifier, norms[0].classifier_file = "polite.judge";
   Splits splits;
   splits.parts = {Part::kJudgeTrain, Part::kJudgeHeldOut};
-  const auto reports = train_judges({pooled("a", "b"), pooled("c", "d")}, splits, 1, folder.path(), norms);
+  Recipe recipe;
+  recipe.norms.resize(1);
+  const auto reports = make_classifiers({pooled("a", "b"), pooled("c", "d")}, splits, recipe, folder.path(), norms);
   ASSERT_FALSE(reports.has_value());
   EXPECT_EQ(reports.error().code, ErrorCode::kData);
   EXPECT_THAT(reports.error().message, HasSubstr("no undesired output"));

@@ -1,0 +1,233 @@
+#include "coordinator/refine/refine.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <fstream>
+#include <map>
+#include <memory>
+
+#include "common/core/files.hpp"
+#include "common/record/run_layout.hpp"
+#include "coordinator/journal/journal.hpp"
+#include "coordinator/launch/process.hpp"
+#include "coordinator/refine/parts.hpp"
+
+namespace plumbline {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kBetweenLooksMs = 500;
+constexpr std::size_t kLogTailBytes = 2000;
+
+/// The folder that holds the model itself.
+Result<fs::path> model_folder(const fs::path& given) {
+  std::error_code ec;
+  const RunLayout layout(given);
+  if (!fs::exists(layout.journal(), ec)) {
+    if (fs::exists(given / "model.safetensors", ec)) return fs::absolute(given, ec);
+    return usage_error("this is neither a run directory nor a folder with a model", given.string(),
+                       "Name a run, one of its checkpoints, or a folder with config.json and model.safetensors.");
+  }
+  PLUMBLINE_ASSIGN(const auto entries, read_journal(layout.journal()));
+  const RunRecord record = replay(entries);
+  if (!record.checkpoint)
+    return usage_error("the run has no committed checkpoint yet", given.string(), "Wait for its first checkpoint.");
+  return fs::absolute(layout.checkpoint(record.checkpoint->step), ec);
+}
+
+Result<const Norm*> find_norm(const Dataset& dataset, const std::string& name) {
+  const auto& norms = dataset.info().norms;
+  std::string known;
+  for (const Norm& norm : norms) {
+    if (norm.name == name || (name.empty() && norms.size() == 1)) return &norm;
+    known += (known.empty() ? "" : ", ") + norm.name;
+  }
+  return usage_error(name.empty() ? "the dataset has several norms" : "the dataset has no norm " + name,
+                     dataset.folder().string(), "Choose one with --norm: " + known + ".");
+}
+
+/// The longest source that the training examples have: nothing is cut.
+int longest_source(const Split& split) {
+  std::int32_t longest = 2;
+  for (std::int64_t row = 0; row < split.size(); ++row) longest = std::max(longest, split.length(row, Side::kSource));
+  return longest;
+}
+
+/// The folder of parts, new or left by an interrupted call with the same task.
+Status open_parts(const fs::path& parts, const Json& task, bool replace) {
+  std::error_code ec;
+  if (replace) fs::remove_all(parts, ec);
+  if (fs::exists(parts, ec)) {
+    const auto saved = read_json_file(task_file(parts));
+    if (saved.has_value() && saved.value() == task) return {};
+    return usage_error("this folder holds samples of a call with other settings", parts.string(),
+                       "Call it as before to go on, or with --replace to begin anew.");
+  }
+  fs::create_directories(parts, ec);
+  if (ec) return environment_error("the folder cannot be made: " + ec.message(), parts.string());
+  return write_file_atomically(task_file(parts), task.dump(2) + "\n");
+}
+
+fs::path log_file(const fs::path& parts, int process) { return parts / fmt::format("worker-{:04}.log", process); }
+
+std::string tail_of(const fs::path& log) {
+  const auto text = read_file(log);
+  if (!text.has_value()) return "";
+  return text->size() <= kLogTailBytes ? *text : "…" + text->substr(text->size() - kLogTailBytes);
+}
+
+/// Worker processes, until all have ended well or one has not; leaving it early ends the rest.
+class Workers {
+ public:
+  Status start(const fs::path& parts, int processes) {
+    const fs::path program = worker_program();
+    PLUMBLINE_TRY(check_worker_program(program));
+    for (int p = 0; p < processes; ++p) {
+      ProcessSpec spec;
+      spec.argv = {program.string(),
+                   "--sample",
+                   task_file(parts).string(),
+                   "--out",
+                   part_file(parts, p, processes).string(),
+                   "--share",
+                   fmt::format("{}/{}", p, processes)};
+      spec.environment = worker_environment("refine");
+      spec.log = log_file(parts, p);
+      std::error_code ignored;
+      fs::remove(spec.log, ignored);
+      PLUMBLINE_ASSIGN(groups_[p], start_process(spec));
+    }
+    return {};
+  }
+  /// Waits a moment; an error when a worker failed. True while some are at work.
+  Result<bool> at_work(const fs::path& parts) {
+    std::vector<pollfd> ended;
+    std::vector<int> processes;
+    for (const auto& [process, group] : groups_) {
+      ended.push_back({group->pidfd(), POLLIN, 0});
+      processes.push_back(process);
+    }
+    if (ended.empty()) return false;
+    ::poll(ended.data(), ended.size(), kBetweenLooksMs);
+    for (std::size_t i = 0; i < ended.size(); ++i) {
+      if (ended[i].revents == 0) continue;
+      const GroupExit exit = groups_.at(processes[i])->wait();
+      groups_.erase(processes[i]);
+      if (exit.status != 0)
+        return run_error("a worker " + exit.description + ":\n" + tail_of(log_file(parts, processes[i])),
+                         parts.string(), "What was sampled is kept: call refine again to go on.");
+    }
+    return !groups_.empty();
+  }
+
+ private:
+  std::map<int, std::unique_ptr<WorkerGroup>> groups_;
+};
+
+Json example_line(const std::string& source, const Choice& choice, const SampledRow& sampled) {
+  Json line{{"source", source}};
+  if (choice.desired) line["desired"] = *choice.desired;
+  if (choice.undesired) line["undesired"] = *choice.undesired;
+  line["row"] = sampled.row;
+  line["samples"] = sampled.outputs.size();
+  line["accepted"] = choice.accepted;
+  line["rejected"] = choice.rejected;
+  return line;
+}
+
+void count(RefineCounts& counts, const Choice& choice, const SampledRow& sampled) {
+  ++counts.sources;
+  counts.outputs += static_cast<std::int64_t>(sampled.outputs.size());
+  counts.accepted += choice.accepted;
+  counts.rejected += choice.rejected;
+  counts.desired_own += choice.desired_is_own ? 1 : 0;
+  if (choice.desired && choice.undesired)
+    ++counts.preferences;
+  else if (choice.desired)
+    ++counts.demonstrations;
+  else if (choice.undesired)
+    ++counts.prohibitions;
+  else
+    ++counts.skipped;
+}
+
+/// Judges the samples and writes OUT, whole or not at all.
+Result<RefineCounts> write_examples(const RefineOptions& options, const Dataset& dataset, const Norm& norm,
+                                    const SamplingTask& task, const std::vector<std::vector<std::int64_t>>& batches,
+                                    const fs::path& parts) {
+  PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, dataset.folder().string()));
+  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
+  const Split& split = dataset.train();
+  const auto text = [&](std::int64_t row, Side side) {
+    const auto tokens = split.tokens(row, side);
+    return tokenizer->decode(std::vector<std::int32_t>(tokens.begin(), tokens.end()));
+  };
+  const fs::path unfinished = parts / "examples.jsonl";
+  std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
+  RefineCounts counts;
+  PLUMBLINE_TRY(for_each_sampled_row(parts, options.workers, batches, task.samples, [&](const SampledRow& sampled) {
+    const std::string source = text(sampled.row, Side::kSource);
+    std::optional<std::string> given;
+    if (split.kind(sampled.row) != ExampleKind::kProhibition) given = text(sampled.row, Side::kDesired);
+    const Choice choice = choose(norm, *judge, source, given, sampled, options.desired);
+    count(counts, choice, sampled);
+    if (choice.desired || choice.undesired) out << to_line(example_line(source, choice, sampled)) << '\n';
+    return Status{};
+  }));
+  out.close();
+  if (!out) return run_error("the examples cannot be written (is the disk full?)", unfinished.string());
+  PLUMBLINE_TRY(fsync_path(unfinished));
+  std::error_code ec;
+  fs::rename(unfinished, options.out, ec);
+  if (ec) return run_error("the file cannot be put in its place: " + ec.message(), options.out.string());
+  fs::remove_all(parts, ec);
+  return counts;
+}
+
+}  // namespace
+
+Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& progress) {
+  std::error_code ec;
+  if (fs::exists(options.out, ec) && !options.replace)
+    return usage_error("the file is there already", options.out.string(), "Name another, or give --replace.");
+  if (!options.out.parent_path().empty()) fs::create_directories(options.out.parent_path(), ec);
+  PLUMBLINE_ASSIGN(const fs::path model, model_folder(options.model));
+  PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(options.data));
+  PLUMBLINE_ASSIGN(const Norm* norm, find_norm(dataset, options.norm));
+  SamplingTask task;
+  task.model = model.string();
+  task.data = fs::absolute(options.data, ec).string();
+  task.norm = norm->name;
+  task.samples = options.samples;
+  task.temperature = options.temperature;
+  task.top_p = options.top_p;
+  task.top_k = options.top_k;
+  task.seed = options.seed;
+  task.examples = options.examples;
+  task.max_source_tokens = longest_source(dataset.train());
+  task.max_new_tokens = options.max_new_tokens;
+  task.batch_rows = options.batch_rows;
+  PLUMBLINE_ASSIGN(const auto batches, sampling_batches(dataset, task));
+  std::int64_t all = 0;
+  for (const auto& batch : batches) all += static_cast<std::int64_t>(batch.size());
+
+  const fs::path parts = options.out.string() + ".parts";
+  Json saved = to_json(task);
+  saved["dataset_hash"] = dataset.content_hash();
+  saved["processes"] = options.workers;
+  PLUMBLINE_TRY(open_parts(parts, saved, options.replace));
+  Workers workers;
+  PLUMBLINE_TRY(workers.start(parts, options.workers));
+  AnsweredRows answered(parts, options.workers);
+  for (;;) {
+    PLUMBLINE_ASSIGN(const bool at_work, workers.at_work(parts));
+    progress(answered.count(), all);
+    if (!at_work) break;
+  }
+  return write_examples(options, dataset, *norm, task, batches, parts);
+}
+
+}  // namespace plumbline

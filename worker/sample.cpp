@@ -1,0 +1,114 @@
+#include "worker/sample.hpp"
+
+#include <charconv>
+#include <fstream>
+
+#include "common/core/files.hpp"
+#include "common/record/json_lines.hpp"
+#include "worker/batch/batch.hpp"
+#include "worker/generate/generate.hpp"
+#include "worker/log.hpp"
+#include "worker/model/t5.hpp"
+
+namespace plumbline {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::int64_t> rows_of(const std::vector<std::vector<std::int64_t>>& batches, SamplingShare share) {
+  std::vector<std::int64_t> rows;
+  for (auto b = static_cast<std::size_t>(share.index); b < batches.size(); b += static_cast<std::size_t>(share.count))
+    rows.insert(rows.end(), batches[b].begin(), batches[b].end());
+  return rows;
+}
+
+/// How many of the share's rows `out` answers already. What stands behind the last whole line is cut off.
+Result<std::size_t> take_up(const fs::path& out, const std::vector<std::int64_t>& rows, int samples) {
+  std::error_code ec;
+  if (!fs::exists(out, ec)) return std::size_t{0};
+  PLUMBLINE_ASSIGN(const std::string text, read_file(out));
+  std::size_t done = 0;
+  PLUMBLINE_TRY(for_each_json_line(
+      text, out.string(), LastLine::kMayBeCut, [&](const Json& json, const std::string& where) -> Status {
+        PLUMBLINE_ASSIGN(const SampledRow sampled, sampled_row_from_json(json, where));
+        if (done == rows.size() || sampled.row != rows[done] ||
+            sampled.outputs.size() != static_cast<std::size_t>(samples))
+          return data_error("these are not this task's samples", where, "Remove the folder and begin anew.");
+        ++done;
+        return {};
+      }));
+  const std::size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
+  if (whole < text.size()) fs::resize_file(out, whole, ec);
+  if (ec) return run_error("the file cannot be cut to its whole lines: " + ec.message(), out.string());
+  return done;
+}
+
+/// The greedy output of each row of a batch, then the sampled ones.
+std::vector<SampledRow> sample_batch(const T5& model, const Tokenizer& tokenizer, const SamplingTask& task,
+                                     const Batch& batch) {
+  std::vector<SampledRow> sampled(batch.rows.size());
+  for (std::size_t b = 0; b < batch.rows.size(); ++b) sampled[b].row = batch.rows[b];
+  const auto take = [&](std::size_t b, const Generated& generated) {
+    sampled[b].outputs.push_back(tokenizer.decode(generated.tokens));
+    sampled[b].complete.push_back(generated.complete);
+  };
+  const auto greedy = generate_greedy(model, batch.source_BS, batch.source_mask_BS, task.max_new_tokens);
+  for (std::size_t b = 0; b < greedy.size(); ++b) take(b, greedy[b]);
+  if (task.samples == 1) return sampled;
+  std::vector<OutputKey> keys;
+  for (std::size_t b = 0; b < batch.rows.size(); ++b)
+    for (int s = 1; s < task.samples; ++s)
+      keys.push_back(
+          {static_cast<std::int64_t>(b), static_cast<std::uint64_t>(batch.rows[b]), static_cast<std::uint64_t>(s)});
+  Decoding decoding;
+  decoding.max_new_tokens = task.max_new_tokens;
+  decoding.temperature = task.temperature;
+  decoding.top_k = task.top_k;
+  decoding.top_p = task.top_p;
+  decoding.seed = task.seed;
+  const auto drawn = generate(model, batch.source_BS, batch.source_mask_BS, decoding, keys);
+  for (std::size_t i = 0; i < drawn.size(); ++i) take(static_cast<std::size_t>(keys[i].batch_row), drawn[i]);
+  return sampled;
+}
+
+}  // namespace
+
+Result<SamplingShare> parse_share(const std::string& text) {
+  SamplingShare share;
+  const char* end = text.data() + text.size();
+  const auto [slash, bad_index] = std::from_chars(text.data(), end, share.index);
+  if (bad_index == std::errc() && slash != end && *slash == '/') {
+    const auto [rest, bad_count] = std::from_chars(slash + 1, end, share.count);
+    if (bad_count == std::errc() && rest == end && share.index >= 0 && share.index < share.count) return share;
+  }
+  return usage_error("a share is INDEX/COUNT, counted from 0, as in 1/4: " + text, "--share");
+}
+
+Status sample(const SamplingTask& task, SamplingShare share, const fs::path& out, at::Device device) {
+  const at::NoGradGuard no_grad;
+  PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(task.data, Verify::kSizes));
+  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
+  PLUMBLINE_ASSIGN(const auto batches, sampling_batches(dataset, task));
+  PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
+  if (model->config().vocab_size < dataset.info().vocab_size)
+    return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +
+                          " is smaller than the dataset's of " + std::to_string(dataset.info().vocab_size),
+                      task.model, "Use a model that was trained on the dataset's tokenizer.");
+  PLUMBLINE_ASSIGN(std::size_t done, take_up(out, rows_of(batches, share), task.samples));
+  std::ofstream lines(out, std::ios::binary | std::ios::app);
+  for (auto b = static_cast<std::size_t>(share.index); b < batches.size(); b += static_cast<std::size_t>(share.count)) {
+    if (done >= batches[b].size()) {
+      done -= batches[b].size();
+      continue;
+    }
+    const Batch batch = make_batch(dataset.train(), batches[b], task.max_source_tokens, 1, device);
+    const auto sampled = sample_batch(*model, *tokenizer, task, batch);
+    for (std::size_t i = done; i < sampled.size(); ++i) lines << to_line(to_json(sampled[i])) << '\n';
+    done = 0;
+    if (!lines.flush()) return run_error("the samples cannot be written (is the disk full?)", out.string());
+  }
+  return {};
+}
+
+}  // namespace plumbline
