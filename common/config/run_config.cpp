@@ -45,7 +45,20 @@ class Reader {
     }
   }
 
+  void texts(const char* name, std::map<std::string, std::string>& values, const char*) {
+    const YamlNode* node = map_.find(name);
+    if (!status_ || node == nullptr || node->is_null()) return;
+    if (!node->is_map()) status_ = node->wrong_type("a map");
+    for (const auto& [member, child] : node->members())
+      if (status_) status_ = read_text(child, values[member]);
+  }
+
  private:
+  static Status read_text(const YamlNode& node, std::string& value) {
+    PLUMBLINE_ASSIGN(value, node.as<std::string>());
+    if (value.empty()) return node.error("is empty");
+    return {};
+  }
   explicit Reader(YamlMap map) : map_(std::move(map)) {}
 
   template <class T>
@@ -101,6 +114,23 @@ bool is_loopback(const std::string& address) {
 constexpr Objective kObjectives[] = {Objective::kSft,  Objective::kUnlikelihood, Objective::kDpo,  Objective::kIpo,
                                      Objective::kOrpo, Objective::kCpo,          Objective::kSimpo};
 
+/// What else stands beside a comparator's name in summary.json, or is one of the run's own comparators.
+constexpr const char* kTakenNames[] = {"base",        "rules",       "aligned",        "base_constrained",
+                                       "judge",       "difference",  "differences",    "aligned_constrained",
+                                       "description", "comparators", "judge_accuracy", "preference_accuracy"};
+
+/// Why a comparator cannot have this name; nothing when it can.
+std::optional<std::string> wrong_name(const std::string& name) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), is_plain))
+    return "must be 1 to 64 letters, digits, \"_\" and \"-\"";
+  for (const char* taken : kTakenNames)
+    if (name == taken) return "is a name that the summary has for something else";
+  return std::nullopt;
+}
+
 std::string number(std::int64_t value) { return std::to_string(value); }
 
 Result<RunConfig> read_run_config(YamlNode root, const std::string& where, const std::vector<Override>& overrides) {
@@ -149,6 +179,10 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
                  "The local launcher starts one worker; take mpirun or external for more.");
   if (config.model.init == kRandomInit)
     if (const auto message = wrong_buckets(config.model)) return wrong("model." + *message, "");
+  for (const auto& [name, run] : config.compare)
+    if (const auto message = wrong_name(name))
+      return wrong("compare: the name " + quoted_extract(name) + " " + *message,
+                   "For example compare: {continued: runs/continued}.");
   const std::vector<int>& sizes = config.snapshot.sizes;
   if (sizes.empty() || std::set<int>(sizes.begin(), sizes.end()).size() != sizes.size())
     return wrong("snapshot.sizes must be at least one size, each given once", "For example sizes: [32, 8, 2, 1].");

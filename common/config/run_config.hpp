@@ -127,6 +127,7 @@ struct RunConfig {
   std::map<std::string, NormTraining> norms;
   OptimizerConfig optimizer;
   EvaluateConfig evaluate;
+  std::map<std::string, std::string> compare;  ///< name -> directory of a finished run on the same held-out rows
   CheckpointConfig checkpoint;
   SnapshotConfig snapshot;
   WorkersConfig workers;

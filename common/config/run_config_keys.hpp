@@ -5,6 +5,7 @@
 //   key(name, value, rule, meaning)      value: a number, bool, string, list or optional; rule: one of those below
 //   section(name, struct, meaning)       describe()d in its turn
 //   sections(name, map, meaning)         name -> struct
+//   texts(name, map, meaning)            name -> text
 #pragma once
 #include <optional>
 #include <string>
@@ -202,6 +203,10 @@ void describe(Visitor& v, RunConfig& c) {
              "is taken from the dataset or the default.");
   v.section("optimizer", c.optimizer, "AdamW and its learning rate.");
   v.section("evaluate", c.evaluate, "What is measured on held-out examples.");
+  v.texts("compare", c.compare,
+          "directory of a finished run whose final outputs the summary and the report show beside this run's, under "
+          "this name; it has the same dataset and answered the same held-out examples (the same `seed`, at least as "
+          "many `evaluate.generations`)");
   v.section("checkpoint", c.checkpoint, "When the run's state is saved.");
   v.section("snapshot", c.snapshot, "Pooled encoder vectors of a fixed probe set.");
   v.section("workers", c.workers, "Who computes, and where.");

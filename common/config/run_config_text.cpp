@@ -74,6 +74,13 @@ class YamlWriter {
     for (auto& [member, value] : values) section(yaml_scalar(member), value, meaning);
     --depth_;
   }
+  void texts(const char* name, std::map<std::string, std::string>& values, const char*) {
+    if (values.empty()) return;
+    line(name, "");
+    ++depth_;
+    for (const auto& [member, value] : values) line(yaml_scalar(member), yaml_scalar(value));
+    --depth_;
+  }
   std::string text;
 
  private:
@@ -109,6 +116,7 @@ class JsonWriter {
     for (auto& [member, value] : values) writer.section(member, value, meaning);
     json[name] = std::move(writer.json);
   }
+  void texts(const char* name, std::map<std::string, std::string>& values, const char*) { json[name] = values; }
   Json json = Json::object();
 };
 
@@ -139,6 +147,10 @@ class ReferenceWriter {
   void sections(const char* name, std::map<std::string, Struct>&, const char* meaning) {
     Struct defaults;
     section(std::string(name) + ".NAME", defaults, meaning);
+  }
+
+  void texts(const char* name, std::map<std::string, std::string>&, const char* meaning) {
+    row(std::string(name) + ".NAME", "text", "", "none", meaning);
   }
 
   explicit ReferenceWriter(std::string prefix = "") : prefix_(std::move(prefix)) {}
@@ -215,9 +227,9 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 
 ## What changes the weights
 
-For one dataset and one kind of machine, everything but `name`, `evaluate.every`, `evaluate.examples`,
-`evaluate.generations`, `evaluate.max_new_tokens`, `checkpoint`, `snapshot`, `workers.count`, `workers.launcher`,
-`workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them.
+For one dataset and one kind of machine, everything but `name`, `compare`, `evaluate.every`,
+`evaluate.examples`, `evaluate.generations`, `evaluate.max_new_tokens`, `checkpoint`, `snapshot`, `workers.count`,
+`workers.launcher`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them.
 )";
 }
 

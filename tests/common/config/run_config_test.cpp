@@ -61,6 +61,23 @@ control: {bind: "::1", port: 0}
   EXPECT_EQ(c.workers.launcher, "mpirun");
 }
 
+TEST(RunConfig, ComparesWithOtherRunsByName) {
+  const RunConfig c =
+      parse("data: d\ncompare: {continued: runs/one, other-2: \"a b\"}\n", {{"compare.third", "runs/three"}});
+  const std::map<std::string, std::string> expected{
+      {"continued", "runs/one"}, {"other-2", "a b"}, {"third", "runs/three"}};
+  EXPECT_EQ(c.compare, expected);
+  EXPECT_EQ(parse(to_yaml(c)), c);
+  EXPECT_EQ(to_json(c).at("compare").at("other-2"), "a b");
+  EXPECT_TRUE(parse("data: d\ncompare:\n").compare.empty());
+  EXPECT_THAT(error_of("data: d\ncompare: [a]\n"), HasSubstr("compare must be a map"));
+  EXPECT_THAT(error_of("data: d\ncompare:\n  a: \"\"\n"), AllOf(HasSubstr("run.yaml:3"), HasSubstr("is empty")));
+  EXPECT_THAT(error_of("data: d\ncompare: {a: [b]}\n"), HasSubstr("compare.a must be text"));
+  EXPECT_THAT(error_of("data: d\ncompare: {aligned: runs/one}\n"),
+              AllOf(HasSubstr("aligned"), HasSubstr("for something else")));
+  EXPECT_THAT(error_of("data: d\ncompare: {\"a b\": runs/one}\n"), HasSubstr("1 to 64 letters"));
+}
+
 TEST(RunConfig, ErrorsNamePlaceAndKey) {
   EXPECT_THAT(error_of("data: d\ntrain:\n  stepz: 12\n"),
               AllOf(HasSubstr("run.yaml:3"), HasSubstr("train.stepz"), HasSubstr("train.steps?")));
