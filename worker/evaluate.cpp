@@ -6,6 +6,7 @@
 
 #include "common/data/plan.hpp"
 #include "worker/batch/batch.hpp"
+#include "worker/generate/alignment_constraint.hpp"
 #include "worker/generate/generate.hpp"
 #include "worker/metrics.hpp"
 #include "worker/share.hpp"
@@ -50,13 +51,40 @@ std::vector<EvaluationRow> scored(const T5& model, const HeldOut& held_out, cons
   return rows;
 }
 
-void generate(const T5& model, const HeldOut& held_out, const Batch& batch, std::vector<EvaluationRow>& rows) {
+void generate_free(const T5& model, const HeldOut& held_out, const Batch& batch, std::vector<EvaluationRow>& rows) {
   const auto outputs =
       generate_greedy(model, batch.source_BS, batch.source_mask_BS, held_out.config->evaluate.max_new_tokens);
   for (std::size_t b = 0; b < rows.size(); ++b) {
     rows[b].output = held_out.tokenizer->decode(outputs[b].tokens);
     rows[b].output_complete = outputs[b].complete;
   }
+}
+
+/// The same once more for the rows whose norm asks for alignments, with nothing but alignments to choose from.
+Status generate_constrained(const T5& model, const HeldOut& held_out, const Batch& batch,
+                            std::vector<EvaluationRow>& rows) {
+  const auto& norms = held_out.dataset->info().norms;
+  for (const Norm& norm : norms) {  // a constraint is of one norm's rules
+    if (!norm.rules.alignment) continue;
+    std::vector<OutputKey> outputs;
+    std::vector<std::string> sources;
+    for (std::size_t b = 0; b < rows.size(); ++b) {
+      if (rows[b].norm != norm.name) continue;
+      outputs.push_back({static_cast<std::int64_t>(b), static_cast<std::uint64_t>(rows[b].row), 0});
+      sources.push_back(rows[b].source);
+    }
+    if (outputs.empty()) continue;
+    PLUMBLINE_ASSIGN(const auto constraint, AlignmentConstraint::make(norm.rules, *held_out.tokenizer, sources));
+    Decoding decoding;
+    decoding.max_new_tokens = held_out.config->evaluate.max_new_tokens;
+    const auto written = generate(model, batch.source_BS, batch.source_mask_BS, decoding, outputs, constraint.get());
+    for (std::size_t o = 0; o < outputs.size(); ++o) {
+      EvaluationRow& row = rows[static_cast<std::size_t>(outputs[o].batch_row)];
+      row.output_constrained = held_out.tokenizer->decode(written[o].tokens);
+      row.output_constrained_complete = written[o].complete;
+    }
+  }
+  return {};
 }
 
 /// What a row's computation adds to what the dataset says; the rest every rank can look up, but the texts are few.
@@ -73,7 +101,9 @@ Json to_json(const EvaluationRow& r) {
               optional(r.desired_log_prob),
               optional(r.undesired_log_prob),
               r.desired_tokens,
-              r.undesired_tokens};
+              r.undesired_tokens,
+              optional(r.output_constrained),
+              r.output_constrained_complete};
 }
 
 EvaluationRow from_json(const Json& j) {
@@ -94,6 +124,8 @@ EvaluationRow from_json(const Json& j) {
   r.undesired_log_prob = number(9);
   r.desired_tokens = j[10].get<std::int64_t>();
   r.undesired_tokens = j[11].get<std::int64_t>();
+  r.output_constrained = text(12);
+  r.output_constrained_complete = j[13].get<bool>();
   return r;
 }
 
@@ -149,7 +181,11 @@ Result<std::vector<EvaluationRow>> evaluate_rows(const T5& model, const HeldOut&
   PLUMBLINE_ASSIGN(const auto parts, share_batches(collective, batches.size(), [&](std::size_t b) {
                      const Batch batch = batch_of(model, held_out, batches[b]);
                      auto rows = scored(model, held_out, batch);
-                     if (b < num_generated) generate(model, held_out, batch, rows);
+                     if (b < num_generated) {
+                       generate_free(model, held_out, batch, rows);
+                       const Status constrained = generate_constrained(model, held_out, batch, rows);
+                       if (constrained.has_error()) return Result<std::string>(constrained.error());
+                     }
                      Json json = Json::array();
                      for (const auto& row : rows) json.push_back(to_json(row));
                      return Result<std::string>(json.dump(-1, ' ', false, Json::error_handler_t::replace));

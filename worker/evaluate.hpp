@@ -31,7 +31,8 @@ std::vector<std::int64_t> scored_rows(const HeldOut& held_out);
 /// {"NAME": {"loss": …, …}} of the held-out rows, on every rank.
 Result<Json> held_out_metrics(const T5& model, const HeldOut& held_out, Collective& collective);
 
-/// evaluate.generations rows a norm with what the model writes for them, and up to evaluate.examples a norm with
+/// evaluate.generations rows a norm with what the model writes for them (where a norm asks for alignments, also what it
+/// writes when it may write nothing else), and up to evaluate.examples a norm with
 /// log-probs alone; ascending by row, on every rank.
 Result<std::vector<EvaluationRow>> evaluate_rows(const T5& model, const HeldOut& held_out, Collective& collective);
 

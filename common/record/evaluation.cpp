@@ -28,6 +28,8 @@ Json to_json(const EvaluationRow& row) {
   put(json, "undesired", row.undesired);
   put(json, "output", row.output);
   if (row.output) json["output_complete"] = row.output_complete;
+  put(json, "output_constrained", row.output_constrained);
+  if (row.output_constrained) json["output_constrained_complete"] = row.output_constrained_complete;
   put(json, "desired_log_prob", row.desired_log_prob);
   put(json, "undesired_log_prob", row.undesired_log_prob);
   if (row.desired) json["desired_tokens"] = row.desired_tokens;
@@ -44,10 +46,14 @@ Result<EvaluationRow> row_from_json(const Json& json, const std::string& where) 
   PLUMBLINE_TRY(get(json, "desired", where, row.desired));
   PLUMBLINE_TRY(get(json, "undesired", where, row.undesired));
   PLUMBLINE_TRY(get(json, "output", where, row.output));
+  PLUMBLINE_TRY(get(json, "output_constrained", where, row.output_constrained));
   PLUMBLINE_TRY(get(json, "desired_log_prob", where, row.desired_log_prob));
   PLUMBLINE_TRY(get(json, "undesired_log_prob", where, row.undesired_log_prob));
   if (row.output) {
     PLUMBLINE_ASSIGN(row.output_complete, json_get<bool>(json, "output_complete", where));
+  }
+  if (row.output_constrained) {
+    PLUMBLINE_ASSIGN(row.output_constrained_complete, json_get<bool>(json, "output_constrained_complete", where));
   }
   if (row.desired) {
     PLUMBLINE_ASSIGN(row.desired_tokens, json_get<std::int64_t>(json, "desired_tokens", where));

@@ -18,8 +18,11 @@ struct EvaluationRow {
   std::string norm;
   std::string source;
   std::optional<std::string> desired, undesired;
-  std::optional<std::string> output;                           ///< greedy; absent for rows that were only scored
-  bool output_complete = true;                                 ///< false: cut at max_new_tokens before EOS
+  std::optional<std::string> output;  ///< greedy; absent for rows that were only scored
+  bool output_complete = true;        ///< false: cut at max_new_tokens before EOS
+  /// Greedy among the outputs that the norm's form allows; only for norms whose form can be held while decoding.
+  std::optional<std::string> output_constrained;
+  bool output_constrained_complete = true;
   std::optional<double> desired_log_prob, undesired_log_prob;  ///< sums over the output's tokens, EOS included
   std::int64_t desired_tokens = 0, undesired_tokens = 0;
 };

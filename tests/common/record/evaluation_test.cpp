@@ -23,6 +23,8 @@ class EvaluationTest : public ScratchTest {
     row.undesired = "you fool";
     row.output = "friend";
     row.output_complete = false;
+    row.output_constrained = "A-";
+    row.output_constrained_complete = false;
     row.desired_log_prob = -1.0 / 3;
     row.undesired_log_prob = -1e-300;
     row.desired_tokens = 1;
@@ -49,6 +51,8 @@ TEST_F(EvaluationTest, RowsComeBackToTheBit) {
   EXPECT_EQ(rows[0].undesired, expected.undesired);
   EXPECT_EQ(rows[0].output, expected.output);
   EXPECT_EQ(rows[0].output_complete, expected.output_complete);
+  EXPECT_EQ(rows[0].output_constrained, expected.output_constrained);
+  EXPECT_EQ(rows[0].output_constrained_complete, expected.output_constrained_complete);
   EXPECT_EQ(rows[0].desired_log_prob, expected.desired_log_prob);
   EXPECT_EQ(rows[0].undesired_log_prob, expected.undesired_log_prob);
   EXPECT_EQ(rows[0].desired_tokens, expected.desired_tokens);
@@ -56,6 +60,7 @@ TEST_F(EvaluationTest, RowsComeBackToTheBit) {
   EXPECT_EQ(rows[1].desired, std::nullopt);
   EXPECT_EQ(rows[1].output, std::nullopt);
   EXPECT_TRUE(rows[1].output_complete);
+  EXPECT_EQ(rows[1].output_constrained, std::nullopt);
   EXPECT_EQ(rows[1].undesired_log_prob, std::nullopt);
 }
 
@@ -100,6 +105,8 @@ TEST_F(EvaluationTest, AWrongLineIsNamed) {
   EXPECT_TRUE(with("\"row\":3", "\"row\":-3").has_error());
   EXPECT_TRUE(with("\"norm\"", "\"form\"").has_error());
   EXPECT_TRUE(with("\"output_complete\":false", "\"output_complete\":0").has_error());
+  EXPECT_TRUE(with("\"output_constrained\":\"A-\"", "\"output_constrained\":7").has_error());
+  EXPECT_TRUE(with("\"output_constrained_complete\":false", "\"other\":false").has_error());
   EXPECT_TRUE(with("\"desired_tokens\":1", "\"desired_tokens\":1.5").has_error());
 }
 
