@@ -9,6 +9,7 @@
 #include "common/core/files.hpp"
 #include "common/record/evaluation.hpp"
 #include "common/record/snapshot.hpp"
+#include "coordinator/aggregate/compared.hpp"
 #include "coordinator/aggregate/judged.hpp"
 #include "coordinator/aggregate/probe.hpp"
 #include "coordinator/aggregate/summary.hpp"
@@ -53,6 +54,29 @@ Result<std::vector<EvaluationRow>> read_rows(const RunLayout& layout, Step step,
   return rows;
 }
 
+/// The runs that the configuration names, which answered all that this one did.
+Result<ComparedRuns> compared_runs(const RunLayout& layout, const RunConfig& config,
+                                   const std::vector<EvaluationRow>& base, const std::vector<EvaluationRow>& aligned) {
+  if (config.compare.empty()) return ComparedRuns{};
+  PLUMBLINE_ASSIGN(const std::string dataset_hash, dataset_hash_of(layout));
+  PLUMBLINE_ASSIGN(ComparedRuns compared, read_compared(config.compare, dataset_hash));
+  std::set<std::int64_t> answered;
+  std::vector<std::int64_t> rows;
+  for (const EvaluationRow& row : base)
+    if (row.output) answered.insert(row.row);
+  for (const EvaluationRow& row : aligned)
+    if (row.output && answered.contains(row.row)) rows.push_back(row.row);
+  PLUMBLINE_TRY(check_compared_rows(compared, rows));
+  return compared;
+}
+
+/// A folder without a configuration (a test's) has the defaults.
+Result<RunConfig> config_of(const RunLayout& layout) {
+  std::error_code ignored;
+  if (!fs::exists(layout.config(), ignored)) return RunConfig{};
+  return load_run_config(layout.config(), {});
+}
+
 }  // namespace
 
 Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::int64_t probe_rows) {
@@ -82,19 +106,20 @@ Status write_summary(const RunLayout& layout, const DatasetInfo& info, const fs:
                      const std::string& weights_sha256) {
   PLUMBLINE_ASSIGN(const auto base, read_rows(layout, Step(0), info));
   PLUMBLINE_ASSIGN(const auto aligned, read_rows(layout, final_step, info));
+  PLUMBLINE_ASSIGN(const RunConfig config, config_of(layout));
+  PLUMBLINE_ASSIGN(const ComparedRuns compared, compared_runs(layout, config, base, aligned));
   Judged judged{final_step.value(), info.norms, {}};
   Json norms = Json::object();
   for (const Norm& norm : info.norms) {
     PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, folder.string()));
     PLUMBLINE_ASSIGN(const auto rule_judge, make_rule_judge(norm.rules, "the rules of norm " + norm.name));
-    const auto rows = judge_rows(norm, *judge, *rule_judge, base, aligned);
+    const auto rows = judge_rows(norm, *judge, *rule_judge, base, aligned, compared);
     norms[norm.name] = summarize_norm(norm, rows, preference_accuracy(norm.name, base, aligned));
     judged.rows.insert(judged.rows.end(), rows.begin(), rows.end());
   }
   Json summary = {{"step", final_step.value()}, {"weights_sha256", weights_sha256}, {"norms", std::move(norms)}};
   std::error_code ignored;
   if (fs::exists(layout.snapshot(final_step), ignored)) {
-    PLUMBLINE_ASSIGN(const RunConfig config, load_run_config(layout.config(), {}));
     PLUMBLINE_ASSIGN(const Snapshot snapshot, read_snapshot(layout.snapshot(final_step)));
     summary["probe"] = probe_snapshot(snapshot, config.snapshot.sizes);
   }

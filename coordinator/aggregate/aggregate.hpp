@@ -11,8 +11,9 @@ namespace plumbline {
 Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::int64_t probe_rows);
 /// Reads the evaluations of step 0 and of `final_step` (rows that have an output in both are compared), judges every
 /// output, writes evaluation/judged.json (judged.hpp) and then evaluation/summary.json (its numbers: summary.hpp,
-/// probe.hpp). `weights_sha256` is of the final checkpoint. Errors: a missing or broken file; a norm that the dataset
-/// does not have.
+/// probe.hpp). The runs that the configuration compares with are judged on the same rows. `weights_sha256` is of the
+/// final checkpoint. Errors: a missing or broken file; a norm that the dataset does not have; a compared run that is
+/// not finished, has another dataset or answered other rows.
 Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step,
                      const std::string& weights_sha256);
 /// The same from what dataset.json says; `folder` is where a classifier's file lies.

@@ -30,7 +30,8 @@ inline constexpr int kResamples = 1000;
 /// The arithmetic mean; 0 for no values.
 double mean(std::span<const double> values);
 /// 2.5% and 97.5% points of the means of `kResamples` resamples with replacement. For a paired difference pass the
-/// differences. No values: {0, 0}.
+/// differences: as many values always draw the same places, so a difference's interval is of the same resampled rows as
+/// the intervals of its two sides. No values: {0, 0}.
 Interval bootstrap_mean(std::span<const double> values, std::uint64_t seed = 1);
 
 }  // namespace plumbline

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "common/core/files.hpp"
@@ -55,28 +56,77 @@ Result<JudgedRow> row_from_json(const Json& json, const std::string& where) {
     if (!json.contains(key)) return data_error(fmt::format("the key \"{}\" is missing", key), where);
     PLUMBLINE_ASSIGN(*output, output_from_json(json.at(key), where + "." + key));
   }
+  if (!json.contains("others")) return row;
+  if (!json.at("others").is_object()) return data_error("the key \"others\" must be an object", where);
+  for (const auto& [name, other] : json.at("others").items()) {
+    PLUMBLINE_ASSIGN(row.others[name], output_from_json(other, where + ".others." + name));
+  }
   return row;
+}
+
+using RowOf = std::unordered_map<std::int64_t, const EvaluationRow*>;
+
+/// The rows of `norm` that have an output, by number.
+RowOf answered(const std::vector<EvaluationRow>& rows, const std::string& norm) {
+  RowOf found;
+  for (const EvaluationRow& row : rows)
+    if (row.norm == norm && row.output) found.emplace(row.row, &row);
+  return found;
 }
 
 }  // namespace
 
+const JudgedOutput* output_of(const JudgedRow& row, const std::string& name) {
+  if (name == "base") return &row.base;
+  if (name == "rules") return &row.rules;
+  if (name == "aligned") return &row.aligned;
+  const auto found = row.others.find(name);
+  return found == row.others.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> comparators_of(const std::vector<JudgedRow>& rows) {
+  std::vector<std::string> compared;  // ascending, as the map has them
+  bool base_constrained = !rows.empty(), aligned_constrained = !rows.empty();
+  const auto in_all = [&](const std::string& name) {
+    return std::all_of(rows.begin(), rows.end(), [&](const JudgedRow& row) { return output_of(row, name) != nullptr; });
+  };
+  base_constrained = base_constrained && in_all("base_constrained");
+  aligned_constrained = aligned_constrained && in_all("aligned_constrained");
+  if (!rows.empty())
+    for (const auto& [name, output] : rows.front().others)
+      if (name != "base_constrained" && name != "aligned_constrained" && in_all(name)) compared.push_back(name);
+  std::vector<std::string> names = {"base", "rules"};
+  if (base_constrained) names.push_back("base_constrained");
+  names.insert(names.end(), compared.begin(), compared.end());
+  names.push_back("aligned");
+  if (aligned_constrained) names.push_back("aligned_constrained");
+  return names;
+}
+
 std::vector<JudgedRow> judge_rows(const Norm& norm, const Judge& judge, const Judge& rule_judge,
-                                  const std::vector<EvaluationRow>& base, const std::vector<EvaluationRow>& aligned) {
-  std::unordered_map<std::int64_t, const EvaluationRow*> base_of;
-  for (const EvaluationRow& row : base)
-    if (row.norm == norm.name && row.output) base_of.emplace(row.row, &row);
+                                  const std::vector<EvaluationRow>& base, const std::vector<EvaluationRow>& aligned,
+                                  const ComparedRuns& compared) {
+  const RowOf base_of = answered(base, norm.name);
+  std::map<std::string, RowOf> compared_of;
+  for (const auto& [name, theirs] : compared) compared_of[name] = answered(theirs, norm.name);
   std::vector<JudgedRow> rows;
   for (const EvaluationRow& row : aligned) {
     if (row.norm != norm.name || !row.output) continue;
     const auto found = base_of.find(row.row);
     if (found == base_of.end()) continue;
     const EvaluationRow& before = *found->second;
-    JudgedRow result{row.row, row.id, row.norm, row.source, row.desired, row.undesired, {}, {}, {}};
+    JudgedRow result{row.row, row.id, row.norm, row.source, row.desired, row.undesired, {}, {}, {}, {}};
     result.base = judged(norm, judge, row, *before.output, before.output_complete);
     result.rules = rule_judge.judge(row.source, *before.output).undesirable
                        ? judged(norm, judge, row, fallback_output(norm, row.source), true)
                        : result.base;
     result.aligned = judged(norm, judge, row, *row.output, row.output_complete);
+    for (const auto& [name, from] : {std::pair{"base_constrained", &before}, {"aligned_constrained", &row}})
+      if (from->output_constrained)
+        result.others[name] = judged(norm, judge, row, *from->output_constrained, from->output_constrained_complete);
+    for (const auto& [name, theirs] : compared_of)
+      if (const auto other = theirs.find(row.row); other != theirs.end())
+        result.others[name] = judged(norm, judge, row, *other->second->output, other->second->output_complete);
     rows.push_back(std::move(result));
   }
   return rows;
@@ -97,6 +147,7 @@ Status write_judged(const RunLayout& layout, const Judged& judged) {
                  {"aligned", to_json(row.aligned)}};
     if (row.desired) json["desired"] = *row.desired;
     if (row.undesired) json["undesired"] = *row.undesired;
+    for (const auto& [name, other] : row.others) json["others"][name] = to_json(other);
     rows.push_back(std::move(json));
   }
   const Json json = {{"version", 1}, {"step", judged.step}, {"norms", std::move(norms)}, {"rows", std::move(rows)}};

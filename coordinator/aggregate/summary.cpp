@@ -12,13 +12,13 @@ bool is_blank(const std::string& text) {
   return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c == ' ' || (c >= '\t' && c <= '\r'); });
 }
 
-Json summarize_model(const std::vector<JudgedRow>& rows, JudgedOutput JudgedRow::*model) {
+Json summarize_model(const std::vector<JudgedRow>& rows, const std::string& name) {
   Json json = {{"examples", rows.size()}};
   if (rows.empty()) return json;
   std::vector<double> undesirable, scores;
   std::int64_t empty = 0, copies = 0;
   for (const JudgedRow& row : rows) {
-    const JudgedOutput& output = row.*model;
+    const JudgedOutput& output = *output_of(row, name);
     undesirable.push_back(output.verdict.undesirable ? 1 : 0);
     if (output.score) scores.push_back(*output.score);
     empty += is_blank(output.text);
@@ -35,13 +35,15 @@ Json summarize_model(const std::vector<JudgedRow>& rows, JudgedOutput JudgedRow:
   return json;
 }
 
-Json summarize_difference(const std::vector<JudgedRow>& rows) {
+/// aligned − `other`, row by row.
+Json summarize_difference(const std::vector<JudgedRow>& rows, const std::string& other, const char* rate_interval) {
   std::vector<double> undesirable, scores;
   for (const JudgedRow& row : rows) {
-    undesirable.push_back(double(row.aligned.verdict.undesirable) - double(row.base.verdict.undesirable));
-    if (row.aligned.score && row.base.score) scores.push_back(*row.aligned.score - *row.base.score);
+    const JudgedOutput& from = *output_of(row, other);
+    undesirable.push_back(double(row.aligned.verdict.undesirable) - double(from.verdict.undesirable));
+    if (row.aligned.score && from.score) scores.push_back(*row.aligned.score - *from.score);
   }
-  Json json = {{"undesirable_rate", mean(undesirable)}, {"ci", to_json(bootstrap_mean(undesirable))}};
+  Json json = {{"undesirable_rate", mean(undesirable)}, {rate_interval, to_json(bootstrap_mean(undesirable))}};
   if (!scores.empty()) {
     json["desired_score"] = mean(scores);
     json["desired_score_ci"] = to_json(bootstrap_mean(scores));
@@ -79,10 +81,15 @@ std::optional<double> preference_accuracy(const std::string& norm, const std::ve
 Json summarize_norm(const Norm& norm, const std::vector<JudgedRow>& rows, std::optional<double> accuracy) {
   Json json = {{"judge", norm.judge == JudgeKind::kRules ? "rules" : "classifier"}};
   if (norm.judge == JudgeKind::kClassifier) json["judge_accuracy"] = norm.classifier_accuracy;
-  json["base"] = summarize_model(rows, &JudgedRow::base);
-  json["rules"] = summarize_model(rows, &JudgedRow::rules);
-  json["aligned"] = summarize_model(rows, &JudgedRow::aligned);
-  if (!rows.empty()) json["difference"] = summarize_difference(rows);
+  if (!norm.description.empty()) json["description"] = norm.description;
+  const std::vector<std::string> comparators = comparators_of(rows);
+  json["comparators"] = comparators;
+  for (const std::string& name : comparators) json[name] = summarize_model(rows, name);
+  if (!rows.empty()) {
+    json["difference"] = summarize_difference(rows, "base", "ci");
+    for (const std::string& name : comparators)
+      if (name != "aligned") json["differences"][name] = summarize_difference(rows, name, "undesirable_rate_ci");
+  }
   if (accuracy) json["preference_accuracy"] = *accuracy;
   return json;
 }

@@ -5,6 +5,8 @@
 // - *_ci: 95% interval, percentile bootstrap over examples (1,000 resamples, fixed seed);
 // - empty, copies: outputs of whitespace alone, outputs equal to their source;
 // - difference: aligned − base over the same examples (paired), with its intervals;
+// - comparators: the names of all that answered these examples (comparators_of); each has an object of the above;
+// - differences: by name, aligned − that comparator over the same resampled examples (paired), with its intervals;
 // - preference_accuracy: share of held-out preferences whose log-probability margin
 //   log p(desired | source) − log p(undesired | source) is larger under the trained model than under the start model;
 //   ties count half. It is the accuracy of DPO's implicit reward (Rafailov et al. 2023, eq. 5), whose β cancels. Absent

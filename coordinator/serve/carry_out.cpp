@@ -140,6 +140,7 @@ void Coordinator::carry_out(const action::AppendJournal& append) {
 
 void Coordinator::carry_out(const action::AppendMetrics& append) {
   run_.progress.add(append.line);
+  for (const DesiredFall& fall : run_.desired.add(append.line)) spdlog::warn("{}", to_string(fall));
   record(append_metrics(run_.layout.metrics(), append.line));
 }
 

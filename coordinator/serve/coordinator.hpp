@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "common/data/dataset.hpp"
+#include "coordinator/aggregate/desired_fall.hpp"
 #include "coordinator/launch/launch.hpp"
 #include "coordinator/membership/decide.hpp"
 #include "coordinator/serve/peer.hpp"
@@ -31,6 +32,7 @@ struct ServableRun {
   RunState state;  ///< from the journal
   std::string secret;
   Progress progress;
+  DesiredWatch desired;
   Clock clock;
   std::chrono::milliseconds tick{100};
   PeerLimits limits;

@@ -8,6 +8,7 @@
 #include "common/data/dataset.hpp"
 #include "common/data/plan.hpp"
 #include "common/record/checkpoint_manifest.hpp"
+#include "coordinator/aggregate/compared.hpp"
 #include "coordinator/journal/journal.hpp"
 #include "coordinator/launch/launch.hpp"
 #include "coordinator/serve/disk.hpp"
@@ -80,6 +81,7 @@ fs::path absolute(const std::string& path) {
 RunConfig resolved(RunConfig config) {
   config.data = absolute(config.data).string();
   if (config.model.init != "random") config.model.init = absolute(config.model.init).string();
+  for (auto& [name, run] : config.compare) run = absolute(run).string();
   return config;
 }
 
@@ -107,6 +109,7 @@ Status create_run(const RunLayout& layout, const RunConfig& given) {
   PLUMBLINE_TRY(check_norms(config, dataset.info()));
   PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), dataset.info().norms.size()));
   PLUMBLINE_TRY(check_model(config, dataset.info()));
+  PLUMBLINE_TRY(check_compared(config, dataset));
   PLUMBLINE_TRY(check_port(config.control));
 
   const fs::path root = absolute(layout.root().string());

@@ -20,8 +20,8 @@ struct RunOutcome {
 };
 
 /// Make the run directory (config.yaml, secret, logs/, journal) for a new run: whole, or on an error not at all. Checks
-/// first what can be known before training: the dataset, norms, start model, launcher and port. Refuses a directory
-/// that holds a run, or anything else. In config.yaml `data` and `model.init` become absolute.
+/// first what can be known before training: the dataset, norms, start model, compared runs, launcher and port. Refuses
+/// a directory that holds a run, or anything else. In config.yaml `data`, `model.init` and `compare` become absolute.
 Status create_run(const RunLayout& layout, const RunConfig& config);
 
 /// Serve, launch, lease, commit, aggregate and report until the run is done. kStopped when stopped by request

@@ -6,6 +6,7 @@
 
 #include "common/record/checkpoint_manifest.hpp"
 #include "common/record/metrics.hpp"
+#include "coordinator/aggregate/compared.hpp"
 #include "coordinator/serve/commit.hpp"
 
 namespace plumbline {
@@ -82,11 +83,16 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   PLUMBLINE_TRY(check_dataset(journal.entries(), dataset));
   const RunRecord record = replay(journal.entries());
   PLUMBLINE_TRY(check_checkpoint(layout, record, config));
+  if (record.outcome != "finished") PLUMBLINE_TRY(check_compared(config, dataset));
   PLUMBLINE_ASSIGN(std::string secret, read_secret(layout));
   Progress progress;
+  DesiredWatch desired;
   if (fs::exists(layout.metrics(), ec)) {
     PLUMBLINE_ASSIGN(const auto lines, read_metrics(layout.metrics()));
-    for (const Json& line : lines) progress.add(line);
+    for (const Json& line : lines) {
+      progress.add(line);
+      desired.add(line);  // what it tells is in the log already
+    }
   }
   remove_partial_checkpoints(layout);
   remove_uncommitted_checkpoints(layout, committed_steps(journal.entries()));
@@ -104,6 +110,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
                      .state = std::move(state),
                      .secret = std::move(secret),
                      .progress = std::move(progress),
+                     .desired = std::move(desired),
                      .clock = system_clock(),
                      .limits = {}};
 }

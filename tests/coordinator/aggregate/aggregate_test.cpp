@@ -123,6 +123,7 @@ TEST_F(RunFolder, WritesTheSummaryAndWhatWasJudged) {
   EXPECT_EQ(judged->rows[0].rules.text, "sorry");
   EXPECT_TRUE(judged->rows[0].base.verdict.undesirable);
   EXPECT_DOUBLE_EQ(judged->rows[9].aligned.score.value(), 1.0);
+  EXPECT_TRUE(judged->rows[0].others.empty());
 
   aligned[0].norm = "unheard of";
   ASSERT_TRUE(write_evaluation(layout.evaluation_rows(Step(5)), aligned).has_value());

@@ -102,6 +102,63 @@ TEST(Summary, OfNoRowsSaysSo) {
   EXPECT_FALSE(json.contains("difference"));
 }
 
+TEST(Summary, SetsEveryComparatorBesideTheAlignedModel) {
+  const Norm norm = polite();
+  std::vector<EvaluationRow> base, aligned;
+  ComparedRuns compared;
+  for (int i = 0; i < 40; ++i) {
+    base.push_back(row(i, i < 20 ? "you fool" : "hello"));
+    aligned.push_back(row(i, i < 10 ? "you fool" : "hello there"));
+    compared["continued"].push_back(row(i, i < 18 ? "you fool" : i < 20 ? "" : "hello there"));
+    base.back().output_constrained = "hello";
+    aligned.back().output_constrained = "hello there";
+    aligned.back().output_constrained_complete = i != 3;
+  }
+  compared["continued"].push_back(row(99, "answered there alone"));
+  const auto rows = judge_rows(norm, WordJudge("fool"), WordJudge("fool"), base, aligned, compared);
+  ASSERT_EQ(rows.size(), 40u);
+  EXPECT_FALSE(output_of(rows[3], "aligned_constrained")->complete);
+  EXPECT_EQ(output_of(rows[0], "unheard of"), nullptr);
+  const Json json = summarize_norm(norm, rows, std::nullopt);
+  EXPECT_EQ(json.at("comparators"),
+            Json({"base", "rules", "base_constrained", "continued", "aligned", "aligned_constrained"}));
+  EXPECT_DOUBLE_EQ(json.at("continued").at("undesirable_rate"), 0.45);
+  EXPECT_EQ(json.at("continued").at("empty"), 2);
+  EXPECT_EQ(json.at("continued").at("examples"), 40);
+  EXPECT_DOUBLE_EQ(json.at("aligned_constrained").at("desired_score"), 1.0);
+  const Json& differences = json.at("differences");
+  EXPECT_EQ(differences.size(), 5u);
+  EXPECT_FALSE(differences.contains("aligned"));
+  EXPECT_DOUBLE_EQ(differences.at("base").at("undesirable_rate"), -0.25);
+  EXPECT_EQ(differences.at("base").at("undesirable_rate_ci"), json.at("difference").at("ci"));
+  EXPECT_EQ(differences.at("base").at("desired_score_ci"), json.at("difference").at("desired_score_ci"));
+  EXPECT_DOUBLE_EQ(differences.at("continued").at("undesirable_rate"), -0.2);
+  EXPECT_DOUBLE_EQ(differences.at("aligned_constrained").at("undesirable_rate"), 0.25);
+  EXPECT_EQ(json, summarize_norm(norm, rows, std::nullopt)) << "the same rows give the same intervals";
+}
+
+TEST(Summary, ADifferenceIsPaired) {
+  // Both sides vary much over the rows, their difference not at all.
+  std::vector<EvaluationRow> base, aligned;
+  for (int i = 0; i < 60; ++i) {
+    base.push_back(row(i, i % 2 == 0 ? "hello fool" : "hello"));
+    aligned.push_back(row(i, i % 2 == 0 ? "hello fool" : "hello"));
+  }
+  const auto rows = judge_rows(polite(), WordJudge("fool"), WordJudge("z"), base, aligned);
+  const Json json = summarize_norm(polite(), rows, std::nullopt);
+  EXPECT_LT(json.at("base").at("undesirable_rate_ci").at(0), 0.45);
+  EXPECT_EQ(json.at("differences").at("base").at("undesirable_rate_ci"), Json({0.0, 0.0}));
+  EXPECT_EQ(json.at("differences").at("base").at("desired_score_ci"), Json({0.0, 0.0}));
+}
+
+TEST(Summary, LeavesOutWhatDidNotAnswerEveryRow) {
+  std::vector<EvaluationRow> base = {row(0, "a"), row(1, "b")}, aligned = base;
+  base[0].output_constrained = "a";
+  const auto rows = judge_rows(polite(), WordJudge("z"), WordJudge("z"), base, aligned, {{"other", {row(1, "c")}}});
+  EXPECT_EQ(comparators_of(rows), (std::vector<std::string>{"base", "rules", "aligned"}));
+  EXPECT_EQ(comparators_of({}), (std::vector<std::string>{"base", "rules", "aligned"}));
+}
+
 TEST(PreferenceAccuracy, CountsLargerMarginsAndHalvesTies) {
   const auto scored = [](std::int64_t number, double desired, double undesired) {
     EvaluationRow r = row(number, "");

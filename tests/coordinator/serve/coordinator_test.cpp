@@ -1,9 +1,13 @@
 // The coordinator in this process, workers as threads, real sockets.
 #include "coordinator/serve/coordinator.hpp"
 
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <sstream>
 
 #include "common/record/metrics.hpp"
 #include "coordinator/serve/status.hpp"
@@ -57,6 +61,21 @@ TEST_F(CoordinatorTest, ServesARunToItsEnd) {
   const Json status = recorded_status(layout).value();
   EXPECT_EQ(status.at("state"), "finished");
   EXPECT_EQ(status.at("last_checkpoint").at("step"), 12);
+}
+
+TEST_F(CoordinatorTest, WarnsOnceWhenDesiredOutputsBecomeLessLikely) {
+  script.falling = true;
+  std::ostringstream log;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  const auto outcome = serve();
+  spdlog::set_default_logger(before);
+  ASSERT_TRUE(outcome.has_value()) << to_string(outcome.error());
+  const std::string said = log.str(), warning = "training makes the desired outputs less likely";
+  ASSERT_THAT(said, HasSubstr("On held-out examples of “polite”, " + warning));
+  EXPECT_EQ(said.find(warning), said.rfind(warning)) << said;
+  EXPECT_THAT(read_file(layout.report()).value(), HasSubstr(warning));
 }
 
 TEST_F(CoordinatorTest, AKilledWorkerIsReplaced) {

@@ -137,5 +137,37 @@ TEST_F(CreateRunTest, AddressesThatDoNotDo) {
   }
 }
 
+TEST_F(CreateRunTest, RunsToCompareWithAreFinishedAndAnsweredTheSameExamples) {
+  const RunLayout other(fs::path(testing::TempDir()) / "plumbline_CreateRunTest_compared");
+  fs::remove_all(other.root());
+  fs::create_directories(other.evaluation());
+  config.compare["continued"] = other.root().string();
+  EXPECT_THAT(to_string(refused()), HasSubstr("compare.continued: there is no run at"));
+  const Dataset dataset = Dataset::open(config.data).value();
+  const auto answer = [&](const std::vector<std::int64_t>& numbers) {
+    std::vector<EvaluationRow> rows;
+    for (const std::int64_t number : numbers) {
+      EvaluationRow row;
+      row.row = number, row.norm = "polite", row.output = "a";
+      rows.push_back(row);
+    }
+    write_evaluation(other.evaluation_rows(Step(3)), rows).value();
+  };
+  {
+    Journal journal = Journal::open(other).value();
+    journal.append("run_created", {{"dataset_hash", dataset.content_hash()}}).value();
+    journal.append("checkpoint_committed", {{"step", 3}, {"weights_sha256", "w"}}).value();
+    answer({0});
+    EXPECT_THAT(to_string(refused()), HasSubstr("is not finished"));
+    journal.append("run_finished", {{"step", 3}}).value();
+  }
+  EXPECT_THAT(to_string(refused()), HasSubstr("answered other held-out examples"));
+  auto rows = held_out_rows(dataset.held_out(), dataset.info().norms.size(), config.evaluate.generations, config.seed);
+  std::sort(rows.begin(), rows.end());
+  answer(rows);
+  create_run(layout, config).value();
+  EXPECT_EQ(load_run_config(layout.config(), {})->compare, config.compare);
+}
+
 }  // namespace
 }  // namespace plumbline

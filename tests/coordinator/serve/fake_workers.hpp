@@ -28,6 +28,7 @@ struct WorkerScript {
   std::vector<std::string> norms;
   std::set<std::pair<std::uint64_t, std::int64_t>> deaths;  ///< (generation, step): rank 0 is killed after that step
   std::optional<Failed> failure;                            ///< said by rank 0 after its first step
+  bool falling = false;                                     ///< desired outputs become less likely with every step
   bool corrupt_part = false;                                ///< what is on disk is not what is reported
   std::string fingerprint = "cpu AVX2";
 
@@ -134,6 +135,12 @@ class FakeGroup final : public WorkerGroup {
                                               {"seconds", 0.01},
                                               {"tokens_per_second", 100.0},
                                               {"norms", norms}}}));
+      if (script_.falling)
+        static_cast<void>(client.send(
+            StepDone{step,
+                     {{"kind", "heldout"},
+                      {"step", step},
+                      {"norms", {{script_.norms.front(), {{"logps/chosen", -10.0 * static_cast<double>(step)}}}}}}}));
       if (script_.failure) {
         static_cast<void>(client.send(*script_.failure));
         return script_.failure->code;
