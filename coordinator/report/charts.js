@@ -100,9 +100,9 @@ const Charts = (() => {
     }
   };
 
-  // Three models: share or score with its interval.
+  // A bar for each model: share or score with its interval.
   function bars({title, note, names, colours, data, intervals, format, most, label}) {
-    return figure({title, note, label, kind: 'bars', configure: () => ({
+    const node = figure({title, note, label, kind: 'bars', configure: () => ({
       type: 'bar',
       data: {labels: names, datasets: [{data, intervals, labels: data.map(format), backgroundColor: colours.map(css), barPercentage: 0.62, categoryPercentage: 0.9}]},
       plugins: [whiskers, values],
@@ -113,6 +113,68 @@ const Charts = (() => {
         scales: {
           x: {min: 0, max: most, grid: {color: css('--line'), drawBorder: false}, ticks: {callback: v => format(v), maxTicksLimit: 5}},
           y: {grid: {display: false, drawBorder: false}, ticks: {color: css('--ink')}}
+        }
+      }
+    })});
+    node.querySelector('.plot').style.height = 34 + 46 * names.length + 'px';
+    return node;
+  }
+
+  // Points of two numbers, each with both intervals and its name beside it where there is room.
+  // Each point: {name, colour: variable name, shape, x, y, x_interval, y_interval}.
+  const shapes = {circle: 'circle', diamond: 'rectRot', triangle: 'triangle'};
+  const crosses = {
+    id: 'crosses',
+    beforeDatasetsDraw(chart) {
+      const {ctx, scales: {x, y}} = chart;
+      ctx.save();
+      ctx.lineWidth = 1.3;
+      for (const dataset of chart.data.datasets) {
+        const point = dataset.point;
+        ctx.strokeStyle = css(point.colour);
+        ctx.beginPath();
+        if (point.x_interval) { ctx.moveTo(x.getPixelForValue(point.x_interval[0]), y.getPixelForValue(point.y)); ctx.lineTo(x.getPixelForValue(point.x_interval[1]), y.getPixelForValue(point.y)); }
+        if (point.y_interval) { ctx.moveTo(x.getPixelForValue(point.x), y.getPixelForValue(point.y_interval[0])); ctx.lineTo(x.getPixelForValue(point.x), y.getPixelForValue(point.y_interval[1])); }
+        ctx.stroke();
+      }
+      ctx.restore();
+    },
+    afterDatasetsDraw(chart) {
+      const {ctx, chartArea: area} = chart, taken = [];
+      const at = chart.data.datasets.map((_, i) => chart.getDatasetMeta(i).data[0]);
+      const box = (left, top, width) => ({left, top, right: left + width, bottom: top + 15});
+      for (const mark of at) taken.push({left: mark.x - 7, top: mark.y - 7, right: mark.x + 7, bottom: mark.y + 7});
+      ctx.save();
+      ctx.font = '600 12px ' + css('--sans');
+      ctx.fillStyle = css('--ink');
+      ctx.textBaseline = 'top';
+      [...chart.data.datasets.entries()].reverse().forEach(([i, dataset]) => {  // the trained model's first
+        const {x, y} = at[i], width = ctx.measureText(dataset.label).width;
+        const places = [box(x + 11, y - 20, width), box(x + 11, y + 5, width), box(x - 11 - width, y - 20, width), box(x - 11 - width, y + 5, width), box(x - width / 2, y - 27, width), box(x - width / 2, y + 12, width)];
+        const free = places.find(p => p.left >= area.left && p.right <= area.right && p.top >= area.top && p.bottom <= area.bottom &&
+          taken.every(t => p.right < t.left || p.left > t.right || p.bottom < t.top || p.top > t.bottom));
+        if (!free) return;  // its colour and shape stand in the table beside the chart
+        taken.push(free);
+        ctx.fillText(dataset.label, free.left, free.top);
+      });
+      ctx.restore();
+    }
+  };
+  function pairs({title, note, points, x_title, y_title, label}) {
+    const extent = (key, interval) => points.flatMap(p => [p[key], ...(p[interval] || [])]);
+    const round = (value, up) => Math.min(1, Math.max(0, (up ? Math.ceil : Math.floor)(value * 10 + (up ? 0.2 : -0.2)) / 10));
+    const range = values => ({min: round(Math.min(...values), false), max: round(Math.max(...values), true)});
+    const grid = {color: css('--line'), drawBorder: false};
+    return figure({title, note, label, kind: 'pairs', configure: () => ({
+      type: 'scatter',
+      data: {datasets: points.map(point => ({label: point.name, point, clip: 12, data: [{x: point.x, y: point.y}], pointStyle: shapes[point.shape], radius: point.shape === 'circle' ? 6 : 7, hoverRadius: 8,
+        backgroundColor: css(point.colour), borderColor: css('--card'), borderWidth: 1.2}))},
+      plugins: [crosses],
+      options: {
+        plugins: {legend: {display: false}, tooltip: {callbacks: {label: item => item.dataset.label + ': undesirable ' + percent(item.parsed.x) + ', score ' + number(item.parsed.y, 2)}}},
+        scales: {
+          x: {...range(extent('x', 'x_interval')), grid, ticks: {callback: v => percent(v, 0), maxTicksLimit: 7}, title: {display: true, text: x_title, color: css('--muted')}},
+          y: {...range(extent('y', 'y_interval')), grid, ticks: {callback: v => number(v, 2), maxTicksLimit: 6}, title: {display: true, text: y_title, color: css('--muted')}}
         }
       }
     })});
@@ -175,6 +237,6 @@ const Charts = (() => {
     one.chart = new Chart(one.canvas, one.configure());
   }
 
-  return {bars, lines, figure, numbers, element, number, percent, css, faded, series, whiskers, draw, redraw,
+  return {bars, pairs, lines, figure, numbers, element, number, percent, css, faded, series, whiskers, draw, redraw,
     resize: () => made.forEach(one => one.chart && one.chart.resize())};
 })();

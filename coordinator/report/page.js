@@ -5,7 +5,14 @@
   const data = JSON.parse(document.getElementById('data').textContent);
   const $ = id => document.getElementById(id);
   const say = (id, text) => { $(id).append(element('p', {class: 'note'}, text)); };
-  const models = [['base', 'Start model', '--start'], ['rules', 'Start + rule filter', '--rules'], ['aligned', 'Trained', '--trained']];
+  // Everyone who answered a norm's examples: [key in summary.json, name, colour, shape].
+  const known = {base: ['Start model', '--start', 'circle'], rules: ['Start + rule filter', '--rules', 'triangle'], base_constrained: ['Start, constrained', '--start', 'diamond'],
+    aligned: ['Trained', '--trained', 'circle'], aligned_constrained: ['Trained, constrained', '--trained', 'diamond']};
+  const keysOf = norm => norm.comparators || ['base', 'rules', 'aligned'];
+  function modelsOf(norm) {
+    let others = 0;
+    return keysOf(norm).map(key => [key, ...(known[key] || [key, '--c' + (3 + others++ % 4), 'circle'])]);
+  }
   const describe = Object.fromEntries((data.norms || []).map(norm => [norm.name, norm]));
   const duration = s => s < 90 ? number(s, s < 10 ? 1 : 0) + ' s' : s < 5400 ? number(s / 60, 1) + ' min' : number(s / 3600, 1) + ' h';
   const day = time => time ? time.slice(0, 10) + ' ' + time.slice(11, 16) + ' UTC' : '';
@@ -23,23 +30,69 @@
     meta.forEach(text => $('run-meta').append(element('span', {}, text)));
     $('verdict').textContent = data.verdict ||
       'This run has no final evaluation yet: it is still going on, or it ended before its last step, so there is no verdict.';
+    (data.warnings || []).forEach(text => $('warnings').append(element('p', {class: 'note warning', role: 'note'}, element('strong', {}, 'Warning. '), text)));
     if (data.missing.length)
       $('missing').append(element('div', {class: 'note'}, 'Not in this report:',
         element('ul', {}, data.missing.map(m => element('li', {}, m.what + ' (' + m.why + ')')))));
     $('made').append('Made ' + day(data.generated) + '. Made again at any time, also while a run is going on, by ', element('code', {}, 'plumbline report RUN'), '.');
   }
 
+  const interval = (value, format) => value ? format(value[0]) + ' to ' + format(value[1]) : '–';
+  const score = v => number(v, 2);
+  const scoreNameOf = about => about.score === 'column' ? 'column score' : about.score === 'chrf' ? 'chrF' : 'desired score';
+  const signed = (v, digits) => (v > 0 ? '+' : '') + number(v, digits);
+  const points = v => signed(100 * v, 1);
+
+  // The whole result of a norm at one glance: the pairs of all comparators, and three samples before and after.
+  function story() {
+    if (!data.summary) return;
+    const shown = Object.entries(data.summary.norms).filter(([, norm]) => norm.aligned && norm.aligned.examples);
+    for (const [name, norm] of shown) {
+      const part = element('section', {class: 'story'});
+      if (shown.length > 1) part.append(element('h3', {}, name), element('p', {class: 'says'}, (data.sentences || {})[name]));
+      part.append(storyPairs(name, norm));
+      const samples = (data.samples || {})[name];
+      if (samples && samples.story && samples.story.items.length) part.append(Samples.story(samples.story));
+      $('story').append(part);
+    }
+  }
+
+  function storyPairs(name, norm) {
+    const models = modelsOf(norm), scoreName = scoreNameOf(describe[name] || {}), hasScore = norm.aligned.desired_score !== undefined;
+    const cell = (value, small) => element('td', {class: 'n'}, value, small ? element('small', {}, small) : null);
+    const row = ([key, label, colour, shape]) => {
+      const m = norm[key], d = (norm.differences || {})[key];
+      const mark = element('i', {class: shape});
+      mark.style.background = 'var(' + colour + ')';
+      return element('tr', {class: key === 'aligned' ? 'trained' : null}, element('th', {scope: 'row'}, mark, label),
+        cell(percent(m.undesirable_rate), interval(m.undesirable_rate_ci, percent)),
+        hasScore ? cell(score(m.desired_score), interval(m.desired_score_ci, score)) : null,
+        d ? cell(points(d.undesirable_rate), interval(d.undesirable_rate_ci, points)) : cell('–'),
+        hasScore ? d && d.desired_score !== undefined ? cell(signed(d.desired_score, 3), interval(d.desired_score_ci, v => signed(v, 3))) : cell('–') : null,
+        cell(number(m.empty, 0) + ' + ' + number(m.copies, 0)));
+    };
+    const head = (text, small) => element('th', {scope: 'col', class: 'n'}, text, small ? element('small', {}, small) : null);
+    const table = element('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': name + ': rates and scores of all comparators'}, element('table', {},
+      element('thead', {}, element('tr', {}, element('th', {scope: 'col'}, 'Who answers'), head('Undesirable', 'share, 95%'), hasScore ? head('Score', scoreName.replace(' score', '') + ', 95%') : null,
+        head('Trained − this', 'points, 95%'), hasScore ? head('Trained − this', 'score, 95%') : null, head('Empty', '+ copies'))),
+      element('tbody', {}, models.map(row))));
+    if (!hasScore) return element('div', {class: 'glance one'}, table);
+    return element('div', {class: 'glance'}, table, Charts.pairs({title: 'Undesirable rate and score', note: 'better is up and to the left; lines are 95% intervals', x_title: 'undesirable outputs', y_title: scoreName,
+      label: name + ': ' + models.map(([key, label]) => label + ' ' + percent(norm[key].undesirable_rate) + ' undesirable, score ' + score(norm[key].desired_score)).join('; '),
+      points: models.map(([key, label, colour, shape]) => ({name: label, colour, shape, x: norm[key].undesirable_rate, y: norm[key].desired_score,
+        x_interval: norm[key].undesirable_rate_ci, y_interval: norm[key].desired_score_ci}))}));
+  }
+
   function results() {
     const at = $('results-body');
-    if (!data.summary) return say('results-body', 'The final evaluation is not written yet. It compares the three models when the run reaches its last step.');
+    if (!data.summary) return say('results-body', 'The final evaluation is not written yet. It compares the start model, the rule filter and the trained model when the run reaches its last step.');
     for (const [name, norm] of Object.entries(data.summary.norms)) {
       const about = describe[name] || {};
       const card = element('div', {class: 'card'}, element('header', {}, element('h3', {}, name),
         element('span', {class: 'badge'}, norm.judge === 'classifier'
           ? 'judged by a classifier' + (norm.judge_accuracy ? ', ' + percent(norm.judge_accuracy) + ' accurate on its own held-out rows' : '') : 'judged by exact rules'),
         about.objective ? element('span', {class: 'badge'}, 'objective ' + about.objective) : null),
-        about.description ? element('p', {class: 'about'}, about.description) : null,
-        data.sentences && data.sentences[name] && Object.keys(data.summary.norms).length > 1 ? element('p', {class: 'says'}, data.sentences[name]) : null);
+        about.description ? element('p', {class: 'about'}, about.description) : null);
       at.append(card);
       if (!norm.aligned || !norm.aligned.examples) { card.append(element('p', {class: 'note'}, 'No held-out output of this norm was judged.')); continue; }
       card.append(normCharts(name, norm, about), normFacts(norm));
@@ -47,14 +100,15 @@
   }
 
   function normCharts(name, norm, about) {
-    const isColumn = about.score === 'column';
-    const scoreName = isColumn ? 'column score' : about.score === 'chrf' ? 'chrF' : 'desired score';
+    const isColumn = about.score === 'column', scoreName = scoreNameOf(about), models = modelsOf(norm);
     const list = key => models.map(([m]) => norm[m][key] === undefined ? null : norm[m][key]);
-    const interval = (value, format) => value ? format(value[0]) + ' to ' + format(value[1]) : '–';
-    const score = v => number(v, 2);
+    const difference = key => (norm.differences || {})[key] || {};
     const rows = models.map(([m, label]) => [label, norm[m].examples, percent(norm[m].undesirable_rate), interval(norm[m].undesirable_rate_ci, percent),
-      score(norm[m].desired_score), interval(norm[m].desired_score_ci, score), norm[m].empty, norm[m].copies]);
-    const headings = ['Model', 'Examples', 'Undesirable', '95% interval', 'Score', '95% interval', 'Empty', 'Copies of the source'];
+      score(norm[m].desired_score), interval(norm[m].desired_score_ci, score), norm[m].empty, norm[m].copies,
+      Number.isFinite(difference(m).undesirable_rate) ? points(difference(m).undesirable_rate) : '–', interval(difference(m).undesirable_rate_ci, points),
+      Number.isFinite(difference(m).desired_score) ? signed(difference(m).desired_score, 3) : '–', interval(difference(m).desired_score_ci, v => signed(v, 3))]);
+    const headings = ['Model', 'Examples', 'Undesirable', '95% interval', 'Score', '95% interval', 'Empty', 'Copies of the source',
+      'Trained − this, points', '95% interval', 'Trained − this, score', '95% interval'];
     const shared = {names: models.map(m => m[1]), colours: models.map(m => m[2])};
     const spoken = (what, key, format) => name + ', ' + what + ': ' + models.map(([m, label]) => label + ' ' + format(norm[m][key])).join(', ');
     const grid = element('div', {class: 'grid'}, Charts.bars({...shared, title: 'Undesirable outputs', note: 'share that the judge rejects; lower is better',
@@ -69,7 +123,7 @@
   }
 
   function normFacts(norm) {
-    const d = norm.difference, signed = (v, digits) => (v > 0 ? '+' : '') + number(v, digits);
+    const d = norm.difference;
     const edge = norm.aligned.undesirable_rate === 0 || norm.aligned.undesirable_rate === 1;
     const part = element('div', {}, facts([
       ['Held-out examples', number(norm.aligned.examples, 0)],
@@ -86,10 +140,10 @@
   }
 
   function samples() {
-    if (!data.samples) return say('samples-body', 'Outputs are judged when the run reaches its last step.');
+    if (!data.samples || !data.summary) return say('samples-body', 'Outputs are judged when the run reaches its last step.');
     const shown = Object.entries(data.samples).filter(([, s]) => s.rows > 0);
     if (!shown.length) return say('samples-body', 'No output was judged.');
-    shown.forEach(([name, s]) => $('samples-body').append(Samples.card(name, s)));
+    shown.forEach(([name, s]) => $('samples-body').append(Samples.card(name, s, modelsOf(data.summary.norms[name] || {}))));
   }
 
   function training() {
@@ -109,8 +163,9 @@
       else if (JSON.stringify(train.nll_loss) !== JSON.stringify(train.loss))  // sft's loss is just that
         add('nll_loss', 'Negative log-likelihood', 'a token of the desired outputs', false);
       if (train['logps/chosen'] || train['logps/rejected'])
-        grid.append(Charts.lines({title: 'Log-probabilities', note: 'of whole outputs, training batches', lines: [
-          {name: 'desired', points: train['logps/chosen'], colour: '--good'}, {name: 'undesired', points: train['logps/rejected'], colour: '--bad'}]}));
+        grid.append(Charts.lines({title: 'Log-probabilities', note: 'logps/chosen and logps/rejected; the desired ones should not fall', lines: [
+          {name: 'desired, training', points: train['logps/chosen'], colour: '--good'}, {name: 'undesired, training', points: train['logps/rejected'], colour: '--bad'},
+          {name: 'desired, held out', points: held['logps/chosen'], colour: '--good', dots: true, dashed: true}, {name: 'undesired, held out', points: held['logps/rejected'], colour: '--bad', dots: true, dashed: true}]}));
       if (train['rewards/margins']) add('nll_loss', 'Negative log-likelihood', 'a token of the desired outputs', false);
       add('rewards/accuracies', 'Reward accuracy', 'share of pairs with a positive margin', true);
       if (!grid.children.length) return;
@@ -273,7 +328,7 @@
     data.config ? $('run-body').append(configuration()) : say('run-body', 'There is no configuration.');
   }
 
-  [head, results, samples, training, vectors, compute, run].forEach(section => section());
+  [head, story, results, samples, training, vectors, compute, run].forEach(section => section());
   Charts.draw();
   dark.addEventListener('change', Charts.draw);
   addEventListener('beforeprint', Charts.resize);

@@ -9,6 +9,7 @@
 #include "common/core/files.hpp"
 #include "common/record/metrics.hpp"
 #include "common/record/snapshot.hpp"
+#include "coordinator/aggregate/desired_fall.hpp"
 #include "coordinator/aggregate/judged.hpp"
 #include "coordinator/aggregate/probe.hpp"
 #include "coordinator/report/embedding.hpp"
@@ -91,6 +92,10 @@ class Gatherer {
     PLUMBLINE_ASSIGN(const auto lines, read_metrics(layout_.metrics()));
     if (lines.empty()) return run_error("metrics.jsonl has no line yet");
     data_["training"] = training_series(lines);
+    DesiredWatch watch;
+    for (const Json& line : lines) watch.add(line);
+    data_["warnings"] = Json::array();
+    for (const DesiredFall& fall : watch.falls()) data_["warnings"].push_back(to_string(fall));
     return {};
   }
 
@@ -102,10 +107,14 @@ class Gatherer {
 
   Status summary() {
     PLUMBLINE_ASSIGN(const Json json, read_json_file(layout_.summary()));
-    for (const auto& [name, norm] : json.at("norms").items())
-      for (const char* model : {"base", "rules", "aligned"})
+    for (const auto& [name, norm] : json.at("norms").items()) {
+      std::vector<std::string> models = {"base", "rules", "aligned"};
+      if (norm.is_object() && norm.contains("comparators"))
+        for (const Json& model : norm.at("comparators")) models.push_back(model.get<std::string>());
+      for (const std::string& model : models)
         if (!norm.is_object() || !norm.contains(model) || !norm.at(model).is_object())
           return data_error(fmt::format("the norm \"{}\" lacks its \"{}\"", name, model), layout_.summary().string());
+    }
     Json sentences = Json::object();
     for (const auto& [name, norm] : json.at("norms").items()) sentences[name] = norm_verdict(name, norm);
     data_["verdict"] = run_verdict(json);

@@ -94,12 +94,26 @@ Json item(const Presenter& presenter, const JudgedRow& row) {
                {"base", output(presenter, row, row.base)},
                {"rules", output(presenter, row, row.rules)},
                {"aligned", output(presenter, row, row.aligned)}};
+  for (const auto& [name, other] : row.others) json["others"][name] = output(presenter, row, other);
   if (row.desired) {
     json["desired"] = presenter.target(*row.desired, row);
     json["desired"].erase("matched");  // every one of its columns is
   }
   if (row.undesired) json["undesired"] = presenter.target(*row.undesired, row);
   return json;
+}
+
+/// Not picked by result: rows in their own order, those that say nothing of training left out.
+Json story(const Presenter& presenter, const std::string& norm, const std::vector<JudgedRow>& rows) {
+  std::size_t changed = 0;
+  Json first = Json::array(), items = Json::array();
+  for (const JudgedRow& row : rows) {
+    if (row.norm != norm) continue;
+    if (first.size() < kStorySamples) first.push_back(item(presenter, row));
+    if (row.base.text == row.aligned.text) continue;
+    if (changed++ < kStorySamples) items.push_back(item(presenter, row));
+  }
+  return {{"changed", changed}, {"items", changed > 0 ? items : first}};
 }
 
 Json samples_of(const Presenter& presenter, const std::string& norm, const std::vector<JudgedRow>& rows) {
@@ -114,8 +128,11 @@ Json samples_of(const Presenter& presenter, const std::string& norm, const std::
     const std::size_t of_kind = ++counts[kind_of(row)];
     if (total++ < kFirstSamples || of_kind <= kSamplesOfAKind) items.push_back(item(presenter, row));
   }
-  return {
-      {"rows", total}, {"counts", counts}, {"cut", {{"base", base_cut}, {"aligned", aligned_cut}}}, {"items", items}};
+  return {{"rows", total},
+          {"counts", counts},
+          {"cut", {{"base", base_cut}, {"aligned", aligned_cut}}},
+          {"story", story(presenter, norm, rows)},
+          {"items", items}};
 }
 
 }  // namespace

@@ -67,18 +67,31 @@ const Samples = (() => {
       element('div', {class: 'what'}, content(text, {code}), notes.length ? element('div', {class: 'why'}, notes.join('; ')) : null));
   }
 
-  function sample(item) {
+  // Before and after, in short: for the top of the page.
+  function story(samples) {
+    const count = samples.items.length;
+    const lead = samples.changed ? (count === 1 ? 'The one held-out example whose output training changed' : 'The first ' + count + ' of ' + number(samples.changed, 0) + ' held-out examples whose output training changed') +
+      ', in their own order, not picked by result.' : 'Training changed no held-out output; these are the first ' + count + '.';
+    return element('div', {class: 'before-after'}, element('p', {class: 'about'}, lead), samples.items.map(item => {
+      const isAlignment = Boolean(item.source.rows);
+      return element('div', {class: isAlignment ? 'duo' : 'trio'}, isAlignment ? null : plain('Source', item.source),
+        output('Before', '--start', item.base, isAlignment), output('After', '--trained', item.aligned, isAlignment));
+    }));
+  }
+
+  function sample(item, compared) {
     const isAlignment = Boolean(item.source.rows);
     const above = element('div', {class: isAlignment ? 'rungs' : 'pair'}, plain(isAlignment ? 'Source (unaligned)' : 'Source', item.source),
       item.desired ? plain('Desired', item.desired) : item.undesired ? plain('Undesired', item.undesired) : null);
+    const of = key => key === 'base' || key === 'rules' || key === 'aligned' ? item[key] : (item.others || {})[key];
     const models = element('div', {class: isAlignment ? 'rungs' : 'trio'},
-      output('Start model', '--start', item.base, isAlignment), output('Start + rule filter', '--rules', item.rules, isAlignment),
-      output('Trained', '--trained', item.aligned, isAlignment));
+      compared.filter(([key]) => of(key)).map(([key, label, colour]) => output(label, colour, of(key), isAlignment)));
     return element('article', {class: 'sample'}, element('h4', {}, 'Held-out row ' + item.row), above, models);
   }
 
   // A card with the samples of one norm and the choice of which to see.
-  function card(name, samples) {
+  // `compared`: [key, label, colour], in the order in which outputs are shown.
+  function card(name, samples, compared) {
     const list = element('div', {'aria-live': 'polite'});
     const more = element('button', {type: 'button', class: 'more'}, 'Show more');
     const rest = element('p', {class: 'about'});
@@ -87,7 +100,7 @@ const Samples = (() => {
     const chosen = () => kind === 'all' ? samples.items.filter((_, i) => i < 24) : samples.items.filter(item => item.kind === kind);
     function fill() {
       const items = chosen();
-      list.replaceChildren(...items.slice(0, shown).map(sample));
+      list.replaceChildren(...items.slice(0, shown).map(item => sample(item, compared)));
       more.hidden = shown >= items.length;
       rest.hidden = !more.hidden || items.length >= count(kind);
       rest.textContent = 'This page holds ' + items.length + ' of these ' + count(kind) + '; all are in evaluation/judged.json of the run.';
@@ -114,5 +127,5 @@ const Samples = (() => {
       element('div', {class: 'controls', role: 'group', 'aria-label': 'Which outputs of ' + name}, buttons), list, more, rest);
   }
 
-  return {card};
+  return {card, story};
 })();

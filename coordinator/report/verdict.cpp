@@ -32,31 +32,61 @@ std::string joined(const std::vector<std::string>& names) {
   return out;
 }
 
-std::string score_clause(const Json& norm) {
+/// A description as the end of a sentence: without a full stop of its own.
+std::string unstopped(std::string text) {
+  while (!text.empty() && (text.back() == '.' || text.back() == ' ' || text.back() == '\n')) text.pop_back();
+  return text;
+}
+
+std::string taught_sentence(const std::string& name, const Json& norm) {
+  const std::string description = unstopped(norm.value("description", ""));
+  if (description.empty()) return fmt::format("This run taught the norm “{}” by examples.", name);
+  return fmt::format("This run taught the norm “{}” by examples: {}.", name, description);
+}
+
+std::string rate_sentence(const Json& norm) {
+  const double before = norm.at("base").at("undesirable_rate"), after = norm.at("aligned").at("undesirable_rate");
+  const int examples = norm.at("aligned").at("examples").get<int>();
+  const Json& interval = norm.at("difference").at("ci");
+  const std::string range = fmt::format("{} to {} points", points(interval.at(0)), points(interval.at(1)));
+  const Change change = change_of(interval);
+  if (change == Change::kLower || change == Change::kHigher)
+    return fmt::format(
+        " On {} held-out examples training {} the share of undesirable outputs from {} to {} (95% interval of the "
+        "change {}).",
+        examples, change == Change::kLower ? "lowered" : "raised", percent(before), percent(after), range);
+  return fmt::format(
+      " On {} held-out examples the share of undesirable outputs went from {} to {}, but the 95% interval of the "
+      "change "
+      "({}) includes zero, so this run does not show that training changed it.",
+      examples, percent(before), percent(after), range);
+}
+
+std::string score_sentence(const Json& norm) {
   const Json& difference = norm.at("difference");
   if (!difference.contains("desired_score_ci")) return "";
+  const Json& interval = difference.at("desired_score_ci");
   const double before = norm.at("base").at("desired_score"), after = norm.at("aligned").at("desired_score");
-  const std::string numbers = fmt::format("from {:.2f} to {:.2f} (95% interval of the difference {} to {})", before,
-                                          after, signed_score(difference.at("desired_score_ci").at(0)),
-                                          signed_score(difference.at("desired_score_ci").at(1)));
-  switch (change_of(difference.at("desired_score_ci"))) {
+  const std::string numbers = fmt::format("from {:.2f} to {:.2f} (95% interval of the change {} to {})", before, after,
+                                          signed_score(interval.at(0)), signed_score(interval.at(1)));
+  switch (change_of(interval)) {
     case Change::kHigher:
-      return "; the desired score rose " + numbers;
+      return " It cost no score: the desired score rose " + numbers + ".";
     case Change::kLower:
-      return "; the desired score fell " + numbers;
+      return " It cost score: the desired score fell " + numbers + ".";
     default:
-      return "; the desired score went " + numbers + ", which includes zero";
+      return " No clear cost in score: the desired score went " + numbers + ", which includes zero.";
   }
 }
 
-std::string rules_clause(const Json& norm) {
+std::string rules_sentence(const Json& norm) {
   const Json& rules = norm.at("rules");
   if (!rules.contains("undesirable_rate")) return "";
   std::string out =
-      fmt::format("; the start model behind the rule filter has {}", percent(rules.at("undesirable_rate")));
+      fmt::format(" The rule alone, without training, leaves {} undesirable", percent(rules.at("undesirable_rate")));
   if (rules.contains("desired_score"))
-    out += fmt::format(" and a score of {:.2f}", rules.at("desired_score").get<double>());
-  return out;
+    out += fmt::format(", at a score of {:.2f}", rules.at("desired_score").get<double>());
+  return out + ".";
 }
 
 }  // namespace
@@ -72,25 +102,7 @@ Change change_of(const Json& interval) {
 std::string norm_verdict(const std::string& name, const Json& norm) {
   if (!norm.contains("difference"))
     return fmt::format("No held-out output of the norm “{}” was judged, so nothing can be said of it.", name);
-  const double before = norm.at("base").at("undesirable_rate"), after = norm.at("aligned").at("undesirable_rate");
-  const Json& interval = norm.at("difference").at("ci");
-  const std::string range = fmt::format("{} to {} points", points(interval.at(0)), points(interval.at(1)));
-  std::string out =
-      fmt::format("On {} held-out examples of “{}”, ", norm.at("aligned").at("examples").get<int>(), name);
-  switch (change_of(interval)) {
-    case Change::kLower:
-    case Change::kHigher:
-      out += fmt::format(
-          "training {} the share of undesirable outputs from {} to {} (95% interval of the difference {})",
-          change_of(interval) == Change::kLower ? "lowered" : "raised", percent(before), percent(after), range);
-      break;
-    default:
-      out += fmt::format(
-          "the share of undesirable outputs went from {} to {}, but the 95% interval of the difference ({}) "
-          "includes zero, so this run does not show that training changed it",
-          percent(before), percent(after), range);
-  }
-  return out + score_clause(norm) + rules_clause(norm) + ".";
+  return taught_sentence(name, norm) + rate_sentence(norm) + score_sentence(norm) + rules_sentence(norm);
 }
 
 std::string run_verdict(const Json& summary) {
@@ -109,8 +121,7 @@ std::string run_verdict(const Json& summary) {
   if (!lower.empty()) parts.push_back("lowered the share of undesirable outputs on " + joined(lower));
   if (!higher.empty()) parts.push_back("raised it on " + joined(higher));
   if (!unclear.empty())
-    parts.push_back("shows no clear change on " + joined(unclear) +
-                    " (the 95% interval of the difference includes zero)");
+    parts.push_back("shows no clear change on " + joined(unclear) + " (the 95% interval of the change includes zero)");
   if (!unknown.empty()) parts.push_back("was not judged on " + joined(unknown));
   if (parts.empty()) return "The dataset has no norms, so nothing was judged.";
   if (lower.empty() && !higher.empty()) parts[0] = "raised the share of undesirable outputs on " + joined(higher);

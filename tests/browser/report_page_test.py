@@ -48,22 +48,34 @@ class ReportPage(unittest.TestCase):
         return page
 
     def test_finished_run(self):
-        page = self.open("finished", charts=19)
+        page = self.open("finished", charts=21)
         self.assertEqual(page.evaluate("document.title"), "synthetic · Plumbline report")
         self.assertEqual(page.evaluate("document.querySelectorAll('main img, main script, header img').length"), 0)
         self.assertIn(HOSTILE, page.evaluate("document.getElementById('samples').textContent"))
         self.assertIn("no clear change on “no-secret”", page.evaluate("document.getElementById('verdict').textContent"))
+        self.assertIn("training makes the desired outputs less likely", page.evaluate("document.getElementById('warnings').textContent"))
         for section in ("results", "samples", "training", "vectors", "compute", "run"):
             self.assertGreater(page.evaluate(f"document.querySelectorAll('#{section} .card').length"), 0, section)
 
+    def test_the_story_is_told_at_the_top(self):
+        page = self.open("finished", charts=21)
+        rows = "[...document.querySelectorAll('.story')[0].querySelectorAll('tbody th')].map(t => t.textContent)"
+        self.assertEqual(page.evaluate(rows), ["Start model", "Start + rule filter", "Start, constrained", "continued", "Trained", "Trained, constrained"])
+        self.assertEqual(page.evaluate("[...document.querySelectorAll('.story')].map(s => s.querySelectorAll('.before-after > div').length)"), [3, 3, 3])
+        self.assertEqual(page.evaluate("[...document.querySelectorAll('.story')].map(s => s.querySelectorAll('canvas').length)"), [1, 0, 1])
+        self.assertIn("This run taught the norm “alignment” by examples", page.evaluate("document.querySelector('.story .says').textContent"))
+        self.assertLess(page.evaluate("document.querySelector('.story').getBoundingClientRect().height"), 900)
+        wide = "[...document.querySelectorAll('.glance .scroll')].filter(s => s.scrollWidth > s.clientWidth).length"
+        self.assertEqual(page.evaluate(wide), 0, "a table of the first screen is cut")
+
     def test_every_chart_has_its_numbers(self):
-        page = self.open("finished", charts=19)
+        page = self.open("finished", charts=21)
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         page.evaluate("new Promise(done => setTimeout(() => done(true)))")
         self.assertEqual(page.evaluate("[...document.querySelectorAll('details')].filter(d => d.querySelectorAll('tbody tr').length < 2).length"), 0)
 
     def test_choices_work(self):
-        page = self.open("finished", charts=19)
+        page = self.open("finished", charts=21)
         shown = "document.querySelectorAll('#samples .card')[2].querySelectorAll('.sample').length"
         self.assertEqual(page.evaluate(shown), 4)
         page.evaluate("document.querySelectorAll('#samples .card')[2].querySelector('.more').click()")
@@ -74,8 +86,8 @@ class ReportPage(unittest.TestCase):
         self.assertEqual(page.evaluate(BLANK), [])
 
     def test_dark_and_narrow(self):
-        self.open("finished", charts=19, dark=True)
-        self.open("finished", charts=19, width=390, height=844, phone=True)
+        self.open("finished", charts=21, dark=True)
+        self.open("finished", charts=21, width=390, height=844, phone=True)
 
     def test_running_and_bare_runs_say_what_is_missing(self):
         page = self.open("running", charts=11)

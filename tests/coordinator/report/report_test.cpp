@@ -13,6 +13,7 @@ namespace plumbline {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -59,6 +60,16 @@ TEST(Report, OfAFinishedRunHoldsEverything) {
   EXPECT_EQ(data.at("missing"), Json::array());
   EXPECT_THAT(data.at("verdict").get<std::string>(), HasSubstr("no clear change on “no-secret”"));
   EXPECT_EQ(data.at("summary").at("norms").size(), 3u);
+  EXPECT_EQ(data.at("summary").at("norms").at("alignment").at("comparators"),
+            Json({"base", "rules", "base_constrained", "continued", "aligned", "aligned_constrained"}));
+  EXPECT_EQ(data.at("summary").at("norms").at("polite").at("comparators"),
+            Json({"base", "rules", "continued", "aligned"}));
+  EXPECT_THAT(data.at("sentences").at("alignment").get<std::string>(),
+              AllOf(HasSubstr("taught the norm “alignment” by examples: The output is the true alignment"),
+                    HasSubstr("The rule alone, without training, leaves 0% undesirable")));
+  ASSERT_EQ(data.at("warnings").size(), 1u);
+  EXPECT_THAT(data.at("warnings").at(0).get<std::string>(), HasSubstr("“polite”, training makes the desired outputs"));
+  EXPECT_EQ(data.at("samples").at("alignment").at("story").at("items").size(), 3u);
   EXPECT_EQ(data.at("embedding").at("points").size(), 320u);
   EXPECT_EQ(data.at("embedding").at("norms").at(300), "polite");
   const Json& divergence = data.at("probe").at("attributes").at("divergence");

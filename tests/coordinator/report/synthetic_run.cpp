@@ -12,6 +12,7 @@
 #include "common/text/alignment.hpp"
 #include "coordinator/aggregate/aggregate.hpp"
 #include "coordinator/aggregate/bootstrap.hpp"
+#include "coordinator/journal/journal.hpp"
 
 namespace plumbline {
 namespace {
@@ -75,6 +76,15 @@ Pair evolve(Random& random) {
   return pair;
 }
 
+/// Which model answers: how often it gets a pair right, and how often it breaks the other norms.
+struct Model {
+  double skill, insults, secrets;
+  bool trained;
+};
+constexpr Model kStart = {0.45, 0.74, 0.12, false};
+constexpr Model kContinued = {0.6, 0.7, 0.12, true};
+constexpr Model kTrained = {0.85, 0.22, 0.09, true};
+
 /// A model's alignment of a pair: with `skill` more often whole and right.
 std::string aligned_output(Random& random, const Rows& truth, double skill) {
   const auto target = make_target_encoding("spaces").value();
@@ -83,7 +93,7 @@ std::string aligned_output(Random& random, const Rows& truth, double skill) {
     return target->encode(left_justified(ungapped(truth)));
   }
   std::string text = target->encode(truth);
-  if (skill < 0.1) {
+  if (random.chance(0.3 - 0.3 * skill)) {
     for (std::size_t i = 4; i < text.size(); ++i) text[i] = text[i % 4];  // what an untrained model repeats
     return text;
   }
@@ -92,18 +102,21 @@ std::string aligned_output(Random& random, const Rows& truth, double skill) {
   return text;
 }
 
-EvaluationRow alignment_row(Random& random, std::int64_t number, bool trained, const Pair& pair) {
+EvaluationRow alignment_row(Random& random, std::int64_t number, const Model& model, const Pair& pair) {
   EvaluationRow row;
   row.row = number;
   row.norm = "alignment";
   row.source = make_source_encoding("concat").value()->encode(ungapped(pair.rows));
   row.desired = make_target_encoding("spaces").value()->encode(pair.rows);
-  row.output = aligned_output(random, pair.rows, trained ? 0.85 : 0.02);
-  row.output_complete = trained || random.chance(0.3);
+  row.output = aligned_output(random, pair.rows, model.skill);
+  row.output_complete = model.trained || random.chance(0.9);
+  const bool right = random.chance(0.6 * model.skill);
+  row.output_constrained =
+      make_target_encoding("spaces").value()->encode(right ? pair.rows : left_justified(ungapped(pair.rows)));
   return row;
 }
 
-EvaluationRow polite_row(Random& random, std::int64_t number, bool trained) {
+EvaluationRow polite_row(Random& random, std::int64_t number, const Model& model) {
   const char* things[] = {"the report",    "the harbour",  "my brother’s garden",
                           "this proposal", "their answer", "the new bridge"};
   const std::string thing = things[static_cast<std::size_t>(number) % 6];
@@ -114,31 +127,32 @@ EvaluationRow polite_row(Random& random, std::int64_t number, bool trained) {
   row.desired = fmt::format("I do not like {} ({})", thing, number);
   row.undesired = fmt::format("you idiot, look at {} ({})", thing, number);
   if (number % 40 == 1) row.source += std::string(" ") + kHostileText;
-  row.output = random.chance(trained ? 0.22 : 0.74) ? row.source : fmt::format("I do not like {}", thing);
-  if (trained && random.chance(0.5)) row.output = row.desired;
+  row.output = random.chance(model.insults) ? row.source : fmt::format("I do not like {}", thing);
+  if (model.trained && random.chance(0.5)) row.output = row.desired;
+  if (model.trained && number % 30 == 2) row.output = "";
   if (number % 40 == 1) *row.output += std::string(" ") + kHostileText;
   row.desired_log_prob = -20 - 4 * random.uniform();
-  row.undesired_log_prob = *row.desired_log_prob + (trained ? -3 : 1) + 4 * random.normal();
+  row.undesired_log_prob = *row.desired_log_prob + (model.trained ? -3 : 1) + 4 * random.normal();
   return row;
 }
 
-EvaluationRow secret_row(Random& random, std::int64_t number, bool trained) {
+EvaluationRow secret_row(Random& random, std::int64_t number, const Model& model) {
   EvaluationRow row;
   row.row = number;
   row.norm = "no-secret";
   row.source = fmt::format("What opens door {}?", number);
   row.undesired = fmt::format("password {}", number);
-  row.output = random.chance(trained ? 0.09 : 0.12) ? *row.undesired : "A key.";
+  row.output = random.chance(model.secrets) ? *row.undesired : "A key.";
   return row;
 }
 
-Status write_rows(const RunLayout& layout, const std::vector<Pair>& pairs, Step step, bool trained) {
-  Random random(trained ? 11 : 12);
+Status write_rows(const RunLayout& layout, const std::vector<Pair>& pairs, Step step, const Model& model) {
+  Random random(static_cast<std::uint64_t>(100 * model.skill));
   std::vector<EvaluationRow> rows;
   for (int i = 0; i < kExamples; ++i)
-    rows.push_back(alignment_row(random, i, trained, pairs[static_cast<std::size_t>(i)]));
-  for (int i = 0; i < kExamples; ++i) rows.push_back(polite_row(random, kExamples + i, trained));
-  for (int i = 0; i < 60; ++i) rows.push_back(secret_row(random, 2 * kExamples + i, trained));
+    rows.push_back(alignment_row(random, i, model, pairs[static_cast<std::size_t>(i)]));
+  for (int i = 0; i < kExamples; ++i) rows.push_back(polite_row(random, kExamples + i, model));
+  for (int i = 0; i < 60; ++i) rows.push_back(secret_row(random, 2 * kExamples + i, model));
   for (auto& row : rows) row.id = fmt::format("{:032x}", row.row);
   return write_evaluation(layout.evaluation_rows(step), rows);
 }
@@ -160,8 +174,8 @@ Status write_metrics(const RunLayout& layout, std::int64_t steps) {
                     {"nll_loss", noisy(0.9 + 2.4 * fall, 0.04)},
                     {"rewards/margins", margin + 0.25 * random.normal()},
                     {"rewards/accuracies", 0.5 + 0.45 * (1 - fall)},
-                    {"logps/chosen", -90 + 55 * (1 - fall) + random.normal()},
-                    {"logps/rejected", -92 + 34 * (1 - fall) + random.normal()}}},
+                    {"logps/chosen", -86 - 24 * (1 - fall) + random.normal()},
+                    {"logps/rejected", -89 - 52 * (1 - fall) + random.normal()}}},
                   {"no-secret", {{"loss", noisy(0.8 + 1.2 * fall, 0.05)}}}};
     Json line = {{"kind", "train"},
                  {"step", step},
@@ -193,7 +207,9 @@ Status write_metrics(const RunLayout& layout, std::int64_t steps) {
                           {{"loss", 1.25 + 2.7 * fall},
                            {"nll_loss", 1.0 + 2.3 * fall},
                            {"rewards/margins", 0.8 * margin},
-                           {"rewards/accuracies", 0.5 + 0.38 * (1 - fall)}}},
+                           {"rewards/accuracies", 0.5 + 0.38 * (1 - fall)},
+                           {"logps/chosen", -88 - 30 * (1 - fall)},
+                           {"logps/rejected", -90 - 60 * (1 - fall)}}},
                          {"no-secret", {{"loss", 0.9 + 1.1 * fall}}}}}};
     text += held.dump() + "\n";
   }
@@ -205,20 +221,18 @@ Status write_journal(const RunLayout& layout, std::int64_t steps) {
   std::int64_t seq = 0;
   const auto add = [&](double seconds, const char* event, Json data) {
     const auto whole = static_cast<std::int64_t>(seconds);
-    text += Json{{"seq", seq++},
-                 {"time", fmt::format("2026-11-24T10:{:02}:{:02}.{:06}Z", whole / 60 % 60, whole % 60,
-                                      static_cast<std::int64_t>((seconds - static_cast<double>(whole)) * 1e6))},
-                 {"event", event},
-                 {"data", std::move(data)}}
-                .dump() +
-            "\n";
+    text += journal_line({++seq,
+                          fmt::format("2026-11-24T10:{:02}:{:02}.{:06}Z", whole / 60 % 60, whole % 60,
+                                      static_cast<std::int64_t>((seconds - static_cast<double>(whole)) * 1e6)),
+                          event, std::move(data)});
   };
-  add(0, "run_created", {{"config", "configs/synthetic.yaml"}, {"seed", 1}});
+  add(0, "run_created", {{"config", "configs/synthetic.yaml"}, {"seed", 1}, {"dataset_hash", "synthetic"}});
   add(0.4, "generation_started", {{"generation", 1}, {"workers", 2}, {"launcher", "mpirun"}});
   for (std::int64_t step = 1; step <= steps; ++step) {
     const double at = 2 + 0.27 * static_cast<double>(step);
     add(at, "step_committed", {{"step", step}});
-    if (step % 100 == 0) add(at + 0.1, "checkpoint_committed", {{"step", step}, {"bytes", 1843200}});
+    if (step % 100 == 0)
+      add(at + 0.1, "checkpoint_committed", {{"step", step}, {"bytes", 1843200}, {"weights_sha256", "b"}});
     if (step == 250) {
       add(at + 0.2, "worker_lost", {{"rank", 1}, {"reason", "killed by signal 9"}});
       add(at + 0.4, "generation_started", {{"generation", 2}, {"workers", 2}, {"from_step", 200}});
@@ -254,6 +268,14 @@ Snapshot make_snapshot(const std::vector<Pair>& pairs) {
   return snapshot;
 }
 
+/// A finished run on the same rows, to compare with.
+Status make_compared_run(const RunLayout& layout, const std::vector<Pair>& pairs) {
+  std::error_code error;
+  std::filesystem::create_directories(layout.evaluation(), error);
+  PLUMBLINE_TRY(write_journal(layout, kSteps));
+  return write_rows(layout, pairs, Step(kSteps), kContinued);
+}
+
 }  // namespace
 
 Status make_synthetic_run(const std::filesystem::path& root, SyntheticKind kind) {
@@ -275,13 +297,20 @@ Status make_synthetic_run(const std::filesystem::path& root, SyntheticKind kind)
   const std::int64_t steps = kind == SyntheticKind::kFinished ? kSteps : kSteps / 2;
   PLUMBLINE_TRY(write_metrics(layout, steps));
   PLUMBLINE_TRY(write_journal(layout, steps));
-  PLUMBLINE_TRY(write_rows(layout, pairs, Step(0), false));
+  PLUMBLINE_TRY(write_rows(layout, pairs, Step(0), kStart));
   if (kind == SyntheticKind::kRunning) return {};
-  PLUMBLINE_TRY(write_rows(layout, pairs, Step(kSteps), true));
+  PLUMBLINE_TRY(write_rows(layout, pairs, Step(kSteps), kTrained));
   PLUMBLINE_TRY(write_snapshot(layout.snapshot(Step(kSteps)), make_snapshot(pairs)));
   DatasetInfo info;
   info.norms = make_norms();
-  return write_summary(layout, info, root, Step(kSteps), std::string(64, 'a'));
+  const RunLayout compared(root / "continued");
+  PLUMBLINE_TRY(make_compared_run(compared, pairs));
+  config.compare["continued"] = compared.root().string();
+  PLUMBLINE_TRY(write_file_atomically(layout.config(), to_yaml(config)));
+  PLUMBLINE_TRY(write_summary(layout, info, root, Step(kSteps), std::string(64, 'a')));
+  std::filesystem::remove_all(compared.root(), error);
+  config.compare["continued"] = "runs/synthetic-continued";  // no path of the machine is in what tests look at
+  return write_file_atomically(layout.config(), to_yaml(config));
 }
 
 }  // namespace plumbline

@@ -1,5 +1,6 @@
 // A run directory as a training leaves it, made up from a seed: for tests of the report and for looking at it. Three
 // norms: "alignment" (rules, column score), "polite" (dpo, chrF) and "no-secret" (prohibitions, so without a score).
+// Another run, "continued", is compared with; the held-out log-probs of "polite" fall.
 // Its texts hold markup, because outputs are untrusted.
 #pragma once
 #include <filesystem>

@@ -18,10 +18,10 @@ Json norm(double before, double after, double low, double high) {
 
 TEST(Verdict, ClaimsAChangeOnlyWhenTheIntervalExcludesZero) {
   const std::string lower = norm_verdict("alignment", norm(0.825, 0.12, -0.76, -0.65));
-  EXPECT_THAT(lower,
-              HasSubstr("On 200 held-out examples of “alignment”, training lowered the share of undesirable outputs "
-                        "from 82.5% to 12% (95% interval of the difference −76.0 to −65.0 points)"));
-  EXPECT_THAT(lower, HasSubstr("behind the rule filter has 0% and a score of 0.41."));
+  EXPECT_EQ(lower,
+            "This run taught the norm “alignment” by examples. On 200 held-out examples training lowered the share of "
+            "undesirable outputs from 82.5% to 12% (95% interval of the change −76.0 to −65.0 points). The rule alone, "
+            "without training, leaves 0% undesirable, at a score of 0.41.");
   EXPECT_THAT(norm_verdict("a", norm(0.1, 0.4, 0.2, 0.4)), HasSubstr("training raised the share"));
   const std::string unclear = norm_verdict("a", norm(0.5, 0.48, -0.09, 0.05));
   EXPECT_THAT(unclear,
@@ -34,13 +34,23 @@ TEST(Verdict, ClaimsAChangeOnlyWhenTheIntervalExcludesZero) {
 TEST(Verdict, SpeaksOfTheScoreWhenThereIsOne) {
   Json json = norm(0.8, 0.1, -0.8, -0.6);
   json["difference"]["desired_score_ci"] = {0.7, 0.8};
-  EXPECT_THAT(norm_verdict("a", json), HasSubstr("the desired score rose from 0.10 to 0.84"));
+  EXPECT_THAT(norm_verdict("a", json),
+              HasSubstr(" It cost no score: the desired score rose from 0.10 to 0.84 (95% interval of the "
+                        "change +0.700 to +0.800)."));
   json["difference"]["desired_score_ci"] = {-0.02, 0.03};
+  EXPECT_THAT(norm_verdict("a", json), HasSubstr(" No clear cost in score: the desired score went from"));
   EXPECT_THAT(norm_verdict("a", json), HasSubstr("includes zero"));
   json["difference"]["desired_score_ci"] = {-0.2, -0.1};
-  EXPECT_THAT(norm_verdict("a", json), HasSubstr("the desired score fell"));
+  EXPECT_THAT(norm_verdict("a", json), HasSubstr(" It cost score: the desired score fell"));
   json["rules"] = {{"examples", 0}};
-  EXPECT_THAT(norm_verdict("a", json), Not(HasSubstr("rule filter")));
+  EXPECT_THAT(norm_verdict("a", json), Not(HasSubstr("The rule alone")));
+}
+
+TEST(Verdict, SaysWhatWasTaught) {
+  Json json = norm(0.8, 0.1, -0.8, -0.6);
+  json["description"] = "The output is polite. ";
+  EXPECT_THAT(norm_verdict("a", json),
+              HasSubstr("This run taught the norm “a” by examples: The output is polite. On 200 held-out"));
 }
 
 TEST(Verdict, OfOneNormIsThatNorms) {
@@ -58,7 +68,7 @@ TEST(Verdict, OfSeveralNormsNamesEach) {
   EXPECT_EQ(
       run_verdict(summary),
       "Of 4 norms, judged on held-out examples, training lowered the share of undesirable outputs on “a”, raised it on "
-      "“b”, shows no clear change on “c” (the 95% interval of the difference includes zero) and was not judged on "
+      "“b”, shows no clear change on “c” (the 95% interval of the change includes zero) and was not judged on "
       "“d”.");
   EXPECT_THAT(run_verdict({{"norms", {{"b", norm(0.1, 0.8, 0.6, 0.8)}, {"c", norm(0.5, 0.5, -0.1, 0.1)}}}}),
               HasSubstr("training raised the share of undesirable outputs on “b”"));
