@@ -28,8 +28,10 @@ std::string nats(double value) { return fmt::format("{}{:.2f}", value < 0 ? "−
 std::string to_string(const DesiredFall& fall) {
   return fmt::format(
       "On held-out examples of “{}”, training makes the desired outputs less likely: their mean log-probability{} fell "
-      "from {} at step {} to {} at step {}. A larger sft_weight, a lower learning rate or fewer steps hold it.",
-      fall.norm, fall.per_token ? " a token" : "", nats(fall.first), fall.first_step, nats(fall.now), fall.step);
+      "from {} at step {} to {} at step {}. {}",
+      fall.norm, fall.per_token ? " a token" : "", nats(fall.first), fall.first_step, nats(fall.now), fall.step,
+      fall.per_token ? "A lower learning rate or fewer steps can mend that."
+                     : "A larger sft_weight, a lower learning rate or fewer steps can mend that.");
 }
 
 std::vector<DesiredFall> DesiredWatch::add(const Json& line) {

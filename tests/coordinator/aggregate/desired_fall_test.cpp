@@ -22,7 +22,7 @@ TEST(DesiredFall, IsToldOnceAndStaysUntilItIsMended) {
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_THAT(to_string(told[0]), HasSubstr("On held-out examples of “polite”, training makes the desired outputs less "
                                             "likely: their mean log-probability fell from −40.00 at step 0 to −46.00 "
-                                            "at step 20."));
+                                            "at step 20. A larger sft_weight"));
   EXPECT_THAT(watch.add(chosen(30, -50)), IsEmpty()) << "told already";
   ASSERT_THAT(watch.falls(), SizeIs(1));
   EXPECT_EQ(watch.falls()[0].now, -50);
