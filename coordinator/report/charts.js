@@ -167,7 +167,7 @@ const Charts = (() => {
     const grid = {color: css('--line'), drawBorder: false};
     return figure({title, note, label, kind: 'pairs', configure: () => ({
       type: 'scatter',
-      data: {datasets: points.map(point => ({label: point.name, point, clip: 12, data: [{x: point.x, y: point.y}], pointStyle: shapes[point.shape], radius: point.shape === 'circle' ? 6 : 7, hoverRadius: 8,
+      data: {datasets: points.map((point, i) => ({label: point.name, point, order: -i, clip: 12, data: [{x: point.x, y: point.y}], pointStyle: shapes[point.shape], radius: point.shape === 'circle' ? 6 : 7, hoverRadius: 8,
         backgroundColor: css(point.colour), borderColor: css('--card'), borderWidth: 1.2}))},
       plugins: [crosses],
       options: {

@@ -74,7 +74,8 @@ const Samples = (() => {
       ', in their own order, not picked by result.' : 'Training changed no held-out output; these are the first ' + count + '.';
     return element('div', {class: 'before-after'}, element('p', {class: 'about'}, lead), samples.items.map(item => {
       const isAlignment = Boolean(item.source.rows);
-      return element('div', {class: isAlignment ? 'duo' : 'trio'}, isAlignment ? null : plain('Source', item.source),
+      return element('div', {class: isAlignment ? 'duo' : 'trio'},
+        isAlignment ? element('p', {class: 'from', title: item.source.text}, 'Source ', element('code', {}, item.source.rows.join(' | '))) : plain('Source', item.source),
         output('Before', '--start', item.base, isAlignment), output('After', '--trained', item.aligned, isAlignment));
     }));
   }

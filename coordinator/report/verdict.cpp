@@ -55,11 +55,14 @@ std::string rate_sentence(const Json& norm) {
         " On {} held-out examples training {} the share of undesirable outputs from {} to {} (95% interval of the "
         "change {}).",
         examples, change == Change::kLower ? "lowered" : "raised", percent(before), percent(after), range);
+  const std::string course = percent(before) == percent(after)
+                                 ? fmt::format("stayed at {}", percent(after))
+                                 : fmt::format("went from {} to {}", percent(before), percent(after));
   return fmt::format(
-      " On {} held-out examples the share of undesirable outputs went from {} to {}, but the 95% interval of the "
-      "change "
-      "({}) includes zero, so this run does not show that training changed it.",
-      examples, percent(before), percent(after), range);
+      " On {} held-out examples the share of undesirable outputs {}; the 95% interval of the change ({}) includes "
+      "zero, so "
+      "this run does not show that training changed it.",
+      examples, course, range);
 }
 
 std::string score_sentence(const Json& norm) {
@@ -67,14 +70,17 @@ std::string score_sentence(const Json& norm) {
   if (!difference.contains("desired_score_ci")) return "";
   const Json& interval = difference.at("desired_score_ci");
   const double before = norm.at("base").at("desired_score"), after = norm.at("aligned").at("desired_score");
-  const std::string numbers = fmt::format("from {:.2f} to {:.2f} (95% interval of the change {} to {})", before, after,
-                                          signed_score(interval.at(0)), signed_score(interval.at(1)));
+  const std::string range =
+      fmt::format("95% interval of the change {} to {}", signed_score(interval.at(0)), signed_score(interval.at(1)));
+  const std::string numbers = fmt::format("from {:.2f} to {:.2f} ({})", before, after, range);
   switch (change_of(interval)) {
     case Change::kHigher:
       return " It cost no score: the desired score rose " + numbers + ".";
     case Change::kLower:
       return " It cost score: the desired score fell " + numbers + ".";
     default:
+      if (fmt::format("{:.2f}", before) == fmt::format("{:.2f}", after))
+        return fmt::format(" The desired score stayed at {:.2f} ({}).", after, range);
       return " No clear cost in score: the desired score went " + numbers + ", which includes zero.";
   }
 }

@@ -24,9 +24,14 @@ TEST(Verdict, ClaimsAChangeOnlyWhenTheIntervalExcludesZero) {
             "without training, leaves 0% undesirable, at a score of 0.41.");
   EXPECT_THAT(norm_verdict("a", norm(0.1, 0.4, 0.2, 0.4)), HasSubstr("training raised the share"));
   const std::string unclear = norm_verdict("a", norm(0.5, 0.48, -0.09, 0.05));
-  EXPECT_THAT(unclear,
-              HasSubstr("(−9.0 to +5.0 points) includes zero, so this run does not show that training changed it"));
+  EXPECT_THAT(unclear, HasSubstr("went from 50% to 48%; the 95% interval of the change (−9.0 to +5.0 points) includes "
+                                 "zero, so this run does not show that training changed it"));
   EXPECT_THAT(unclear, Not(HasSubstr("lowered")));
+  Json same = norm(1, 1, 0, 0);
+  same["base"]["desired_score"] = same["aligned"]["desired_score"];
+  same["difference"]["desired_score_ci"] = {0.0, 0.0};
+  EXPECT_THAT(norm_verdict("a", same), HasSubstr("the share of undesirable outputs stayed at 100%; the 95% interval"));
+  EXPECT_THAT(norm_verdict("a", same), HasSubstr(" The desired score stayed at 0.84 (95% interval"));
   EXPECT_THAT(norm_verdict("a", norm(0.5, 0.4, -0.2, 0.0)), HasSubstr("includes zero"))
       << "an interval that ends at zero";
 }
