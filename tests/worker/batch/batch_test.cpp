@@ -50,6 +50,18 @@ TEST_F(BatchTest, PadsAndShifts) {
   EXPECT_EQ(batch.weight[1], 2.5f);
 }
 
+TEST_F(BatchTest, SaysWhereThePairsOutputsDiffer) {
+  tiny_.train[0].desired = {8, 9, 1}, tiny_.train[0].undesired = {8, 10, 11, 1};
+  const Batch batch = make({1, 0, 2});
+  EXPECT_EQ(batch.desired.length, (std::vector<std::int64_t>{4, 3}));
+  EXPECT_EQ(batch.undesired.length, (std::vector<std::int64_t>{4, 1}));
+  EXPECT_EQ(batch.desired.differing, (std::vector<TokenSpan>{{0, 4}, {1, 2}})) << "a demonstration differs as a whole";
+  EXPECT_EQ(batch.undesired.differing, (std::vector<TokenSpan>{{1, 3}, {0, 1}}));
+  const Batch cut = make({0}, 100, 2);
+  EXPECT_EQ(cut.desired.differing, (std::vector<TokenSpan>{{1, 2}})) << "after cutting";
+  EXPECT_EQ(cut.undesired.differing, (std::vector<TokenSpan>{{1, 2}}));
+}
+
 TEST_F(BatchTest, CutsSourcesAtTheLeftAndOutputsAtTheRight) {
   const Batch batch = make({0, 1}, 2, 2);
   EXPECT_TRUE(batch.source_BS.equal(ids({{7, 1}, {0, 1}})));

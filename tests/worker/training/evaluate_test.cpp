@@ -28,7 +28,8 @@ TEST_F(EvaluateTest, ReferencesAreTheSameBitsOnAnyNumberOfRanksAndReadBack) {
     run_ranks(ranks, [&](Collective& collective) {
       const auto r = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
       all[static_cast<std::size_t>(collective.rank())] =
-          bits(r.train.desired) + bits(r.train.undesired) + bits(r.held_out.desired) + bits(r.held_out.undesired);
+          bits(r.train.desired) + bits(r.train.undesired) + bits(r.held_out.desired) + bits(r.held_out.undesired) +
+          bits(r.train.desired_differing) + bits(r.held_out.undesired_differing);
     });
     if (expected.empty()) expected = all[0];
     for (const auto& one : all) EXPECT_EQ(one, expected) << ranks << " ranks";
@@ -38,11 +39,22 @@ TEST_F(EvaluateTest, ReferencesAreTheSameBitsOnAnyNumberOfRanksAndReadBack) {
   for (std::int64_t row = 0; row < run_.dataset.train().size(); ++row)
     EXPECT_EQ(std::isnan(computed.train.desired[static_cast<std::size_t>(row)]),
               run_.dataset.train().length(row, Side::kDesired) == 0);
+  bool any_shared = false;
+  for (std::size_t row = 0; row < computed.train.desired.size(); ++row)
+    if (run_.dataset.train().kind(static_cast<std::int64_t>(row)) == ExampleKind::kPreference) {
+      EXPECT_GE(computed.train.desired_differing[row], computed.train.desired[row]) << "a part of the sum";
+      any_shared |= computed.train.desired_differing[row] != computed.train.desired[row];
+    } else if (!std::isnan(computed.train.desired[row])) {
+      EXPECT_EQ(computed.train.desired_differing[row], computed.train.desired[row]);
+    }
+  EXPECT_TRUE(any_shared);
   const auto file = run_.folder.path() / "reference" / "key.h5";
   write_references(file, computed).value();
   const auto read = read_references(file, run_.dataset).value();
   EXPECT_EQ(bits(read.train.desired), bits(computed.train.desired));
   EXPECT_EQ(bits(read.held_out.undesired), bits(computed.held_out.undesired));
+  EXPECT_EQ(bits(read.train.undesired_differing), bits(computed.train.undesired_differing));
+  EXPECT_EQ(bits(read.held_out.desired_differing), bits(computed.held_out.desired_differing));
 }
 
 TEST_F(EvaluateTest, AReferenceKeyNamesAllThatTheNumbersDependOn) {

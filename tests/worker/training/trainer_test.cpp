@@ -69,6 +69,49 @@ TEST_F(TrainerTest, TheSameBitsOnAnyNumberOfRanks) {
     for (const Outcome& outcome : train(ranks, 0, 5)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
 }
 
+TEST_F(TrainerTest, EveryObjectiveGivesTheSameBitsOnAnyNumberOfRanks) {
+  struct Choice {
+    Objective polite, secret;  ///< of the two norms that have preferences
+    const char* pair_tokens;
+  };
+  const Choice choices[] = {{Objective::kOrpo, Objective::kSimpo, "all"},
+                            {Objective::kCpo, Objective::kUnlikelihood, "differing"},
+                            {Objective::kIpo, Objective::kUnlikelihood, "all"},
+                            {Objective::kDpo, Objective::kOrpo, "differing"}};
+  std::vector<Outcome> seen;
+  for (const Choice& choice : choices) {
+    SCOPED_TRACE(to_string(choice.polite) + " " + to_string(choice.secret) + " " + choice.pair_tokens);
+    NormTraining training;
+    training.objective = choice.polite;
+    training.pair_tokens = choice.pair_tokens;
+    training.dpo_variant = "robust";
+    training.label_smoothing = 0.1;
+    training.dpo_positive_lambda = 5;
+    run_.config.norms["polite"] = training;
+    training.objective = choice.secret;
+    training.unlikelihood_level = std::string(choice.pair_tokens) == "all" ? "sequence" : "token";
+    run_.config.norms["no-secret"] = training;
+    const Outcome alone = train(1, 0, 3).front();
+    EXPECT_TRUE(alone.weights.isfinite().all().item<bool>());
+    for (const int ranks : {3, 12})
+      for (const Outcome& outcome : train(ranks, 0, 3)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+    for (const Outcome& other : seen) EXPECT_FALSE(other == alone) << "two settings train alike";
+    seen.push_back(alone);
+  }
+}
+
+TEST_F(TrainerTest, ObjectivesWithoutAReferenceNeedNone) {
+  for (const Objective objective : {Objective::kOrpo, Objective::kCpo, Objective::kSimpo}) {
+    EXPECT_FALSE(needs_reference(objective));
+    run_.config.norms["polite"].objective = objective;
+    const auto collective = make_self_collective();
+    auto trainer = Trainer::make(run_.config, run_.dataset, nullptr, run_.start_model(), *collective).value();
+    EXPECT_TRUE(trainer->step(0).has_value());
+  }
+  EXPECT_TRUE(needs_reference(Objective::kDpo));
+  EXPECT_TRUE(needs_reference(Objective::kIpo));
+}
+
 TEST_F(TrainerTest, SavedAndResumedInTheMiddleTheSameBits) {
   const Outcome whole = train(2, 0, 6).front();
   save_to_ = run_.folder.path() / "checkpoint";
@@ -139,6 +182,18 @@ TEST_F(TrainerTest, TheConfigurationOverridesTheDatasetsNorms) {
   EXPECT_EQ(norms[0].objective, Objective::kSft);
   EXPECT_EQ(norms[0].weight, 3.0);
   EXPECT_EQ(norms[2].objective, Objective::kUnlikelihood);
+  EXPECT_EQ(norms[0].beta, 0.1);
+  run_.config.norms["polite"].objective = Objective::kSimpo;
+  EXPECT_EQ(norm_objectives(run_.config, run_.dataset.info()).value()[0].beta, 2.0) << "the objective's own default";
+  run_.config.norms["polite"].beta = 0.7;
+  run_.config.norms["polite"].pair_tokens = "differing";
+  run_.config.norms["polite"].dpo_variant = "robust";
+  run_.config.norms["polite"].unlikelihood_level = "sequence";
+  const NormObjective set = norm_objectives(run_.config, run_.dataset.info()).value()[0];
+  EXPECT_EQ(set.beta, 0.7);
+  EXPECT_EQ(set.pair_tokens, PairTokens::kDiffering);
+  EXPECT_EQ(set.dpo_variant, DpoVariant::kRobust);
+  EXPECT_EQ(set.unlikelihood_level, UnlikelihoodLevel::kSequence);
   run_.config.norms["politeness"] = training;
   const auto unknown = norm_objectives(run_.config, run_.dataset.info());
   ASSERT_TRUE(unknown.has_error());
