@@ -8,6 +8,7 @@
 #include "worker/batch/batch.hpp"
 #include "worker/generate/alignment_constraint.hpp"
 #include "worker/generate/generate.hpp"
+#include "worker/kl.hpp"
 #include "worker/metrics.hpp"
 #include "worker/share.hpp"
 
@@ -143,12 +144,15 @@ Result<Json> held_out_metrics(const T5& model, const HeldOut& held_out, Collecti
   const std::size_t num_norms = held_out.norms.size();
   const auto totals = totals_of(split, rows, num_norms, held_out.config->train.max_output_tokens);
   const auto batches = fixed_batches(split, rows, held_out.config->evaluate.batch_rows);
+  const KlRows kl_rows(split, held_out.norms, held_out.references, held_out.config->train);
+  PLUMBLINE_ASSIGN(const auto kl, kl_of_batches(model, kl_rows, batches, totals, collective));
   PLUMBLINE_ASSIGN(const auto parts, share_batches(collective, batches.size(), [&](std::size_t b) {
                      const Batch batch = batch_of(model, held_out, batches[b]);
                      const ReferenceLogProbs reference =
                          held_out.references != nullptr ? held_out.references->of(batch) : ReferenceLogProbs{};
-                     const auto result = compute_objective(model, batch, held_out.norms, totals,
-                                                           held_out.references != nullptr ? &reference : nullptr, {});
+                     const auto result =
+                         compute_objective(model, batch, held_out.norms, totals,
+                                           held_out.references != nullptr ? &reference : nullptr, {}, kl);
                      std::vector<double> slots(num_slots(num_norms), 0.0);
                      add_to_slots(result.sums, slots.data());
                      return Result<std::string>(

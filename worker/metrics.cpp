@@ -17,8 +17,22 @@ constexpr double NormSums::*kFields[] = {&NormSums::loss,
                                          &NormSums::reward_undesired,
                                          &NormSums::correct,
                                          &NormSums::log_odds,
-                                         &NormSums::log_sigmoid_odds};
+                                         &NormSums::log_sigmoid_odds,
+                                         &NormSums::kl};
 static_assert(std::size(kFields) == NormSums::kFields);
+
+/// kto's outputs need not come in pairs: each class has its own mean.
+void add_kto_metrics(const NormTotals& totals, const NormSums& s, Json& norm) {
+  const auto desired = static_cast<double>(totals.demonstrations + totals.preferences);
+  const auto undesired = static_cast<double>(totals.prohibitions + totals.preferences);
+  norm["kl"] = s.kl / (desired + undesired);
+  if (desired > 0) norm["logps/chosen"] = s.log_prob_desired / desired;
+  if (desired > 0) norm["rewards/chosen"] = s.reward_desired / desired;
+  if (undesired > 0) norm["logps/rejected"] = s.log_prob_undesired / undesired;
+  if (undesired > 0) norm["rewards/rejected"] = s.reward_undesired / undesired;
+  if (desired > 0 && undesired > 0)
+    norm["rewards/margins"] = s.reward_desired / desired - s.reward_undesired / undesired;
+}
 
 }  // namespace
 
@@ -44,7 +58,9 @@ Json norm_metrics(const std::vector<std::string>& names, const std::vector<NormO
     const NormSums& s = sums[n];
     Json norm{{"loss", s.loss}};
     if (totals[n].desired_tokens > 0) norm["nll_loss"] = s.nll_desired / static_cast<double>(totals[n].desired_tokens);
-    if (totals[n].preferences > 0 && norms[n].objective != Objective::kSft) {
+    if (norms[n].objective == Objective::kKto) {
+      add_kto_metrics(totals[n], s, norm);
+    } else if (totals[n].preferences > 0 && norms[n].objective != Objective::kSft) {
       const auto pairs = static_cast<double>(totals[n].preferences);
       norm["logps/chosen"] = s.log_prob_desired / pairs;
       norm["logps/rejected"] = s.log_prob_undesired / pairs;

@@ -1,7 +1,7 @@
-// Log-probs of outputs under the frozen model that a run starts from: what dpo and ipo compare with. Computed once,
-// shared over the ranks in batches that the plan cuts, kept in RUN/reference/<key>.h5 and read again on resume. The key
-// is a hash of all that the numbers depend on (weights, data, cut lengths, batches, fingerprint), so a stale file is
-// never read.
+// Log-probs of outputs under the frozen model that a run starts from: what dpo, ipo and kto compare with. Computed
+// once, shared over the ranks in batches that the plan cuts, kept in RUN/reference/<key>.h5 and read again on resume.
+// The key is a hash of all that the numbers depend on (weights, data, cut lengths, batches, fingerprint), so a stale
+// file is never read.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -20,6 +20,7 @@ namespace plumbline {
 struct RowLogProbs {
   std::vector<float> desired, undesired;
   std::vector<float> desired_differing, undesired_differing;
+  std::vector<float> mismatched;  ///< kto: of another row's output given this row's source (make_mismatched_batch)
   /// In the order of the batch's output rows, as compute_objective takes them.
   [[nodiscard]] ReferenceLogProbs of(const Batch& batch) const;
 };
@@ -30,6 +31,7 @@ struct References {
 struct ReferenceWork {
   const Dataset* dataset = nullptr;
   std::vector<std::int64_t> train_rows, held_out_rows;  ///< rows whose outputs are scored
+  std::vector<bool> mismatched_norms;                   ///< by norm: are `mismatched` log-probs needed? Empty: of none
   int max_source_tokens = 0, max_output_tokens = 0, batch_rows = 32;
   std::string fingerprint;
 };

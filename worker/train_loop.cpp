@@ -127,7 +127,8 @@ Status Worker::prepare_references() {
     return {};
   enter("reference");
   const auto is_compared = [&](const Split& split, std::int64_t row) {
-    return split.kind(row) == ExampleKind::kPreference && needs_reference(norms_[split.norm(row)].objective);
+    const Objective objective = norms_[split.norm(row)].objective;
+    return needs_reference(objective) && (objective == Objective::kKto || split.kind(row) == ExampleKind::kPreference);
   };
   PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
   ReferenceWork work;
@@ -136,6 +137,7 @@ Status Worker::prepare_references() {
     if (is_compared(dataset_->train(), row)) work.train_rows.push_back(row);
   for (const std::int64_t row : scored_rows(held_out()))
     if (is_compared(dataset_->held_out(), row)) work.held_out_rows.push_back(row);
+  for (const NormObjective& norm : norms_) work.mismatched_norms.push_back(norm.objective == Objective::kKto);
   work.max_source_tokens = config().train.max_source_tokens;
   work.max_output_tokens = config().train.max_output_tokens;
   work.batch_rows = config().evaluate.batch_rows;
@@ -152,7 +154,7 @@ Status Worker::prepare_references() {
     return {};
   }
   log_info("computing the start model's log-probs of " + std::to_string(work.train_rows.size()) + " training and " +
-           std::to_string(work.held_out_rows.size()) + " held-out pairs");
+           std::to_string(work.held_out_rows.size()) + " held-out examples");
   PLUMBLINE_ASSIGN(references_, compute_references(*start_model_, work, context_.collective));
   if (rank() != 0) return {};
   PLUMBLINE_TRY(write_references(file, *references_));

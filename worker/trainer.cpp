@@ -29,6 +29,13 @@ DropoutKey dropout_key(std::uint64_t seed, std::int64_t step, int lane, std::siz
   return {key};
 }
 
+/// Sums that lie on the host, where the collective may want them elsewhere.
+Status reduce_host(TreeReducer& reducer, const LaneAccumulator& sums, at::Tensor& result) {
+  auto partials = sums.partials();
+  for (auto& partial : partials) partial = partial.to(result.device());
+  return reducer.reduce(partials, result);
+}
+
 }  // namespace
 
 Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, const DatasetInfo& dataset) {
@@ -48,6 +55,8 @@ Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, cons
                      .dpo_variant = training.dpo_variant == "robust" ? DpoVariant::kRobust : DpoVariant::kSigmoid,
                      .dpo_positive_lambda = training.dpo_positive_lambda,
                      .simpo_gamma = training.simpo_gamma,
+                     .kto_desired_weight = training.kto_desired_weight,
+                     .kto_undesired_weight = training.kto_undesired_weight,
                      .unlikelihood_level = training.unlikelihood_level == "sequence" ? UnlikelihoodLevel::kSequence
                                                                                      : UnlikelihoodLevel::kToken});
     known += (known.empty() ? "" : ", ") + norm.name;
@@ -80,15 +89,37 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       plan_(std::move(plan)),
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
       optimizer_(config.optimizer, model_->parameters()),
+      kl_rows_(dataset.train(), norms_, references, config_.train),
       gradients_(lanes_, config.train.lanes, model_->parameters().flat_size(), model_->parameters().flat().options()),
       sums_(lanes_, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
             at::TensorOptions(at::kDouble)),
+      kl_sums_(lanes_, config.train.lanes, std::ssize(norms_), at::TensorOptions(at::kDouble)),
       gradient_reducer_(collective, config.train.lanes, model_->parameters().flat_size(),
                         model_->parameters().flat().options()),
       sums_reducer_(collective, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
                     model_->parameters().flat().options().dtype(at::kDouble)),
+      kl_reducer_(collective, config.train.lanes, std::ssize(norms_),
+                  model_->parameters().flat().options().dtype(at::kDouble)),
       gradient_(model_->parameters().new_flat()),
-      sum_(at::zeros({static_cast<std::int64_t>(num_slots(norms_.size()))}, gradient_.options().dtype(at::kDouble))) {}
+      sum_(at::zeros({static_cast<std::int64_t>(num_slots(norms_.size()))}, gradient_.options().dtype(at::kDouble))),
+      kl_sum_(at::zeros({std::ssize(norms_)}, gradient_.options().dtype(at::kDouble))) {}
+
+Status Trainer::compute_kl(const GlobalBatch& batch, PhaseSeconds& phases) {
+  if (!kl_rows_.any()) return {};
+  auto clock = Clock::now();
+  kl_sums_.reset();
+  for (int lane = lanes_.begin; lane < lanes_.end; ++lane) {
+    auto* sums = kl_sums_.next_lane().mutable_data_ptr<double>();
+    for (const MicroBatch& micro : batch.lanes[static_cast<std::size_t>(lane)].micro_batches)
+      kl_rows_.add(*model_, micro.rows, sums);
+    kl_sums_.finish_lane();
+  }
+  phases.forward += lap(clock);
+  PLUMBLINE_TRY(reduce_host(kl_reducer_, kl_sums_, kl_sum_));
+  kl_ = KlRows::means(kl_sum_.to(at::kCPU).const_data_ptr<double>(), batch.totals);
+  phases.reduce += lap(clock);
+  return {};
+}
 
 void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& phases) {
   auto clock = Clock::now();
@@ -101,7 +132,7 @@ void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& pha
     const ReferenceLogProbs reference = references_ != nullptr ? references_->of(micro) : ReferenceLogProbs{};
     phases.data += lap(clock);
     auto result = compute_objective(*model_, micro, norms_, batch.totals, references_ != nullptr ? &reference : nullptr,
-                                    dropout_key(config_.seed, batch.step.value(), lane, m));
+                                    dropout_key(config_.seed, batch.step.value(), lane, m), kl_);
     phases.forward += lap(clock);
     result.loss.backward();
     add_to_slots(result.sums, slots);
@@ -118,14 +149,13 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
   StepReport report;
   const GlobalBatch batch = plan_.at(Step(taken));
   report.phases.data += lap(clock);
+  PLUMBLINE_TRY(compute_kl(batch, report.phases));
   gradients_.reset();
   sums_.reset();
   for (int lane = lanes_.begin; lane < lanes_.end; ++lane) compute_lane(batch, lane, report.phases);
   clock = Clock::now();
   PLUMBLINE_TRY(gradient_reducer_.reduce(gradients_.partials(), gradient_));
-  auto partial_sums = sums_.partials();  // on the host; the collective may want them elsewhere
-  for (auto& partial : partial_sums) partial = partial.to(sum_.device());
-  PLUMBLINE_TRY(sums_reducer_.reduce(partial_sums, sum_));
+  PLUMBLINE_TRY(reduce_host(sums_reducer_, sums_, sum_));
   report.phases.reduce += lap(clock);
 
   report.step = taken + 1;

@@ -12,6 +12,7 @@
 #include "common/data/plan.hpp"
 #include "worker/collective/collective.hpp"
 #include "worker/gradient/tree_reduce.hpp"
+#include "worker/kl.hpp"
 #include "worker/objective/objective.hpp"
 #include "worker/optimizer/adamw.hpp"
 #include "worker/reference.hpp"
@@ -56,6 +57,9 @@ class Trainer {
  private:
   Trainer(const RunConfig& config, const Dataset& dataset, const RowLogProbs* references, std::unique_ptr<T5> model,
           Collective& collective, std::vector<NormObjective> norms, Plan plan);
+  /// kto's z of the whole batch, before any loss: lanes and ranks are summed along the tree. Every rank takes part,
+  /// whatever examples it holds.
+  Status compute_kl(const GlobalBatch& batch, PhaseSeconds& phases);
   void compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& phases);
 
   RunConfig config_;
@@ -66,9 +70,11 @@ class Trainer {
   Plan plan_;
   LaneRange lanes_;
   AdamW optimizer_;
-  LaneAccumulator gradients_, sums_;
-  TreeReducer gradient_reducer_, sums_reducer_;
-  at::Tensor gradient_, sum_;
+  KlRows kl_rows_;
+  LaneAccumulator gradients_, sums_, kl_sums_;
+  TreeReducer gradient_reducer_, sums_reducer_, kl_reducer_;
+  at::Tensor gradient_, sum_, kl_sum_;
+  std::vector<double> kl_;  ///< by norm, of the step's batch
 };
 
 }  // namespace plumbline

@@ -111,8 +111,8 @@ bool is_loopback(const std::string& address) {
   return inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-constexpr Objective kObjectives[] = {Objective::kSft,  Objective::kUnlikelihood, Objective::kDpo,  Objective::kIpo,
-                                     Objective::kOrpo, Objective::kCpo,          Objective::kSimpo};
+constexpr Objective kObjectives[] = {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo, Objective::kIpo,
+                                     Objective::kKto, Objective::kOrpo,         Objective::kCpo, Objective::kSimpo};
 
 /// What else stands beside a comparator's name in summary.json, or is one of the run's own comparators.
 constexpr const char* kTakenNames[] = {"base",        "rules",       "aligned",        "base_constrained",
@@ -218,6 +218,8 @@ std::string to_string(Objective objective) {
       return "dpo";
     case Objective::kIpo:
       return "ipo";
+    case Objective::kKto:
+      return "kto";
     case Objective::kOrpo:
       return "orpo";
     case Objective::kCpo:

@@ -36,7 +36,7 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
-enum class Objective { kSft, kUnlikelihood, kDpo, kIpo, kOrpo, kCpo, kSimpo };
+enum class Objective { kSft, kUnlikelihood, kDpo, kIpo, kKto, kOrpo, kCpo, kSimpo };
 /// Their names, in the order in which people read of them.
 std::vector<std::string> objective_names();
 
@@ -53,6 +53,8 @@ struct NormTraining {
   std::string dpo_variant = "sigmoid";       ///< sigmoid or robust
   double dpo_positive_lambda = 0.0;          ///< dpo: above 0 it is DPO-Positive
   double simpo_gamma = 0.5;                  ///< simpo: target margin
+  double kto_desired_weight = 1.0;           ///< kto: of the loss of desired outputs
+  double kto_undesired_weight = 1.0;         ///< kto: of the loss of undesired outputs
   friend bool operator==(const NormTraining&, const NormTraining&) = default;
 };
 

@@ -77,19 +77,20 @@ template <class Visitor>
 void describe(Visitor& v, NormTraining& c) {
   v.key("objective", c.objective, Choices{objective_names()}, "loss that the norm trains with");
   v.key("weight", c.weight, Bounds{.min = 0, .max = 1e6}, "multiplies the norm's loss; 0 leaves the norm untrained");
-  v.key("beta", c.beta, BoundsOr{Bounds{.above = 0, .max = 1e3}, "`0.1`; simpo: `2`"},
-        "dpo, ipo: how strongly the model is held to the reference; cpo, simpo: how steeply the loss falls with the "
-        "margin; orpo: weight of the odds-ratio term");
+  v.key(
+      "beta", c.beta, BoundsOr{Bounds{.above = 0, .max = 1e3}, "`0.1`; simpo: `2`"},
+      "dpo, ipo, kto: how strongly the model is held to the reference; cpo, simpo: how steeply the loss falls with the "
+      "margin; orpo: weight of the odds-ratio term");
   v.key("label_smoothing", c.label_smoothing, Bounds{.min = 0, .below = 0.5},
         "dpo, cpo, simpo: share of the preferences that is taken to be the wrong way round");
   v.key(
       "sft_weight", c.sft_weight, Bounds{.min = 0, .max = 1e6},
-      "all but sft: weight of the added sft term on the desired output. The papers of dpo, ipo and simpo have no such "
-      "term, those of cpo and orpo have it with weight 1");
+      "all but sft: weight of the added sft term on the desired output. The papers of dpo, ipo, kto and simpo have no "
+      "such term, those of cpo and orpo have it with weight 1");
   v.key("pair_tokens", c.pair_tokens, Choices{{"all", "differing"}},
         "which tokens a pair is compared by: all, or those between the beginning and the end that desired and "
         "undesired output share (at least the token where they part). It concerns every objective that reads "
-        "undesired outputs; the sft term always has all tokens");
+        "undesired outputs but kto, which has no pairs; the sft term always has all tokens");
   v.key("dpo_variant", c.dpo_variant, Choices{{"sigmoid", "robust"}},
         "dpo: sigmoid, or robust, which corrects for a share of `label_smoothing` of wrong preferences");
   v.key("dpo_positive_lambda", c.dpo_positive_lambda, Bounds{.min = 0, .max = 1e6},
@@ -97,6 +98,10 @@ void describe(Visitor& v, NormTraining& c) {
         "5 to 500); 0 is dpo without it");
   v.key("simpo_gamma", c.simpo_gamma, Bounds{.min = 0, .max = 1e3},
         "simpo: margin that a pair should have, in units of the reward");
+  v.key("kto_desired_weight", c.kto_desired_weight, Bounds{.min = 0, .max = 1e6},
+        "kto: weight of the loss of desired outputs; more than 1 balances a norm with fewer of them");
+  v.key("kto_undesired_weight", c.kto_undesired_weight, Bounds{.min = 0, .max = 1e6},
+        "kto: weight of the loss of undesired outputs");
   v.key("unlikelihood_level", c.unlikelihood_level, Choices{{"token", "sequence"}},
         "unlikelihood: token makes each token of an undesired output unlikely, sequence the output as a whole");
   v.key("unlikelihood_alpha", c.unlikelihood_alpha, Bounds{.min = 0, .max = 1e6},

@@ -133,6 +133,19 @@ std::vector<NormTotals> totals_of(const Split& split, const std::vector<std::int
   return totals;
 }
 
+std::vector<std::int64_t> partners_of(const Split& split, std::size_t num_norms) {
+  std::vector<std::vector<std::int64_t>> rows_of(num_norms);
+  for (std::int64_t row = 0; row < split.size(); ++row) rows_of.at(split.norm(row)).push_back(row);
+  std::vector<std::int64_t> partners(static_cast<std::size_t>(split.size()));
+  for (const auto& rows : rows_of) {
+    // Far apart: neighbours in a file are often alike.
+    const std::size_t shift = rows.size() < 2 ? 0 : 1 + static_cast<std::size_t>(mix(rows.size()) % (rows.size() - 1));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      partners[static_cast<std::size_t>(rows[i])] = rows[(i + shift) % rows.size()];
+  }
+  return partners;
+}
+
 GlobalBatch Plan::at(Step step) const {
   const auto batch_size = static_cast<std::uint64_t>(train_.global_batch);
   const auto n = static_cast<std::uint64_t>(split_->size());

@@ -46,6 +46,11 @@ struct NormTotals {
 std::vector<NormTotals> totals_of(const Split& split, const std::vector<std::int64_t>& rows, std::size_t num_norms,
                                   int max_output_tokens);
 
+/// By row of a split, another row of the same norm: whose output kto pairs with the row's source to see how far the
+/// model has moved at large. Pinned by the split alone; within a norm every row is the partner of one. A norm's only
+/// row is its own.
+std::vector<std::int64_t> partners_of(const Split& split, std::size_t num_norms);
+
 struct GlobalBatch {
   Step step;
   std::int64_t epoch = 0;  ///< of the first example

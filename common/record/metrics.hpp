@@ -4,7 +4,7 @@
 //    "phase_seconds":{"data":…,"forward":…,"backward":…,"reduce":…,"optimizer":…},   (rank 0)
 //    "norms":{"NAME":{"loss":…,"nll_loss":…,"rewards/chosen":…,"rewards/rejected":…,"rewards/accuracies":…,
 //                     "rewards/margins":…,"logps/chosen":…,"logps/rejected":…,"log_odds_ratio":…,
-//                     "log_odds_chosen":…}}}
+//                     "log_odds_chosen":…,"kl":…}}}
 //   {"kind":"heldout","step":100,"time":"…Z","norms":{"NAME":{"loss":…,"nll_loss":…,"rewards/margins":…,"rewards/accuracies":…}}}
 // `loss` of a norm is its objective's loss on that step's examples (before the norm's weight); nll_loss is the mean
 // negative log-likelihood a token of the desired outputs. A key that does not apply is absent.

@@ -41,6 +41,8 @@ bool serves(const KindCounts& counts, Objective objective) {
   switch (objective) {
     case Objective::kSft:
       return counts.demonstrations + counts.preferences > 0;
+    case Objective::kKto:
+      return counts.demonstrations + counts.preferences + counts.prohibitions > 0;
     case Objective::kUnlikelihood:
       return counts.prohibitions + counts.preferences > 0;
     case Objective::kDpo:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 import trl
-from trl import CPOTrainer, DPOTrainer, ORPOTrainer
+from trl import CPOTrainer, DPOTrainer, KTOTrainer, ORPOTrainer
 
 VOCAB = 12
 IGNORED = -100
@@ -100,6 +100,23 @@ def formula_loss(case, logits, labels, reference):
     return case["unlikelihood_alpha"] * -torch.log(1 - whole).mean()
 
 
+def kto_case(case, logits, labels, reference, generator):
+    """KTO's rows: what is kept of both sides, and log-probs of other examples' outputs."""
+    case["kept"] = [[0, 1, 3, 5], [0, 2, 3, 4]] if case["mixed"] else [list(range(len(DESIRED)))] * 2
+    policy = [log_probs(l, y) for l, y in zip(logits, labels)]
+    rows = range(len(DESIRED))
+    policy_kl = torch.randn(len(rows), generator=generator, dtype=torch.float64) - 8
+    reference_kl = policy_kl - case.pop("moved") + 0.2 * torch.randn(len(rows), generator=generator, dtype=torch.float64)
+    settings = SimpleNamespace(accelerator=SimpleNamespace(device="cpu", gather=lambda x: x), calculate_KL=True, loss_type="kto",
+                               beta=case["beta"], desirable_weight=case["kto_desired_weight"],
+                               undesirable_weight=case["kto_undesired_weight"])
+    args = [x[k] for x in (policy, reference) for x, k in zip(x, case["kept"])]
+    losses, desired, undesired, kl = KTOTrainer.kto_loss(settings, args[0], args[1], policy_kl, args[2], args[3], reference_kl)
+    case["kl"] = kl.item()
+    case["mean_of_differences"] = (policy_kl - reference_kl).mean().item()
+    return losses, desired, undesired
+
+
 def cases():
     common = dict(beta=0.1, label_smoothing=0.0, sft_weight=0.0)
     for tokens in ("all", "differing"):
@@ -115,6 +132,8 @@ def cases():
         for level in ("token", "sequence"):
             yield dict(common, objective="unlikelihood", pair_tokens=tokens, unlikelihood_level=level, unlikelihood_alpha=0.8,
                        sft_weight=0.5)
+    for moved, mixed in ((1.5, False), (-1.0, False), (0.7, True)):
+        yield dict(common, objective="kto", pair_tokens="all", kto_desired_weight=1.2, kto_undesired_weight=0.7, moved=moved, mixed=mixed)
 
 
 def main():
@@ -131,7 +150,11 @@ def main():
     for case in cases():
         labels = whole if case["pair_tokens"] == "all" else parts
         case["by"] = "formula" if "unlikelihood_level" in case or "dpo_positive_lambda" in case else "trl"
-        if case["by"] == "trl":
+        if case["objective"] == "kto":
+            losses, desired, undesired = kto_case(case, logits, labels, reference["all"], generator)
+            loss = losses.mean()
+            case["rewards/chosen"], case["rewards/rejected"] = desired.mean().item(), undesired.mean().item()
+        elif case["by"] == "trl":
             losses, desired, undesired = trl_losses(case, logits, labels, reference[case["pair_tokens"]])
             loss = losses.mean()
             case["rewards/chosen"], case["rewards/rejected"] = desired.mean().item(), undesired.mean().item()

@@ -26,25 +26,33 @@ at::Tensor padded(const std::vector<Tokens>& rows, std::int64_t pad) {
   return tensor;
 }
 
+/// Adds batch row b's output.
+void add_output(OutputTensors& out, std::vector<Tokens>& labels, std::size_t b, Tokens tokens, std::size_t limit) {
+  if (tokens.size() > limit) tokens.resize(limit);
+  out.batch_row.push_back(static_cast<std::int64_t>(b));
+  out.length.push_back(std::ssize(tokens));
+  out.differing.push_back({0, std::ssize(tokens)});
+  labels.push_back(std::move(tokens));
+}
+
+void finish_outputs(OutputTensors& out, const std::vector<Tokens>& labels, at::Device device) {
+  if (labels.empty()) return;
+  std::vector<Tokens> inputs;
+  for (const Tokens& tokens : labels) {
+    inputs.push_back({kPadToken});
+    inputs.back().insert(inputs.back().end(), tokens.begin(), tokens.end() - 1);
+  }
+  out.labels_RT = padded(labels, kIgnoredLabel).to(device);
+  out.input_RT = padded(inputs, kPadToken).to(device);
+}
+
 OutputTensors output_tensors(const Split& split, const std::vector<std::int64_t>& rows, Side side, std::size_t limit,
                              at::Device device) {
   OutputTensors out;
-  std::vector<Tokens> labels, inputs;
-  for (std::size_t b = 0; b < rows.size(); ++b) {
-    if (split.length(rows[b], side) == 0) continue;
-    Tokens tokens = split.tokens(rows[b], side);
-    if (tokens.size() > limit) tokens.resize(limit);
-    Tokens input{kPadToken};
-    input.insert(input.end(), tokens.begin(), tokens.end() - 1);
-    out.length.push_back(std::ssize(tokens));
-    out.differing.push_back({0, std::ssize(tokens)});
-    labels.push_back(std::move(tokens));
-    inputs.push_back(std::move(input));
-    out.batch_row.push_back(static_cast<std::int64_t>(b));
-  }
-  if (labels.empty()) return out;
-  out.labels_RT = padded(labels, kIgnoredLabel).to(device);
-  out.input_RT = padded(inputs, kPadToken).to(device);
+  std::vector<Tokens> labels;
+  for (std::size_t b = 0; b < rows.size(); ++b)
+    if (split.length(rows[b], side) > 0) add_output(out, labels, b, split.tokens(rows[b], side), limit);
+  finish_outputs(out, labels, device);
   return out;
 }
 
@@ -68,10 +76,8 @@ void mark_differing(const Split& split, const std::vector<std::int64_t>& rows, O
   }
 }
 
-}  // namespace
-
-Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens,
-                 int max_output_tokens, at::Device device) {
+/// The sources of `rows`, without outputs.
+Batch sources_of(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens, at::Device device) {
   Batch batch;
   batch.rows = rows;
   std::vector<Tokens> sources;
@@ -94,10 +100,33 @@ Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int 
   }
   batch.source_BS = source.to(device);
   batch.source_mask_BS = mask.to(device);
+  return batch;
+}
+
+}  // namespace
+
+Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens,
+                 int max_output_tokens, at::Device device) {
+  Batch batch = sources_of(split, rows, max_source_tokens, device);
   const auto output_limit = static_cast<std::size_t>(max_output_tokens);
   batch.desired = output_tensors(split, rows, Side::kDesired, output_limit, device);
   batch.undesired = output_tensors(split, rows, Side::kUndesired, output_limit, device);
   mark_differing(split, rows, batch.desired, batch.undesired);
+  return batch;
+}
+
+Batch make_mismatched_batch(const Split& split, const std::vector<std::int64_t>& rows,
+                            const std::vector<std::int64_t>& partners, int max_source_tokens, int max_output_tokens,
+                            at::Device device) {
+  Batch batch = sources_of(split, rows, max_source_tokens, device);
+  std::vector<Tokens> labels;
+  for (std::size_t b = 0; b < rows.size(); ++b) {
+    batch.kind[b] = ExampleKind::kDemonstration;
+    const std::int64_t partner = partners.at(static_cast<std::size_t>(rows[b]));
+    const Side side = split.length(partner, Side::kDesired) > 0 ? Side::kDesired : Side::kUndesired;
+    add_output(batch.desired, labels, b, split.tokens(partner, side), static_cast<std::size_t>(max_output_tokens));
+  }
+  finish_outputs(batch.desired, labels, device);
   return batch;
 }
 

@@ -36,4 +36,10 @@ struct Batch {
 Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens,
                  int max_output_tokens, at::Device device);
 
+/// Each row's source with another row's output, `partners` by row of the split: the desired one if there is one, else
+/// the undesired one. It stands on the desired side, and every row is a demonstration.
+Batch make_mismatched_batch(const Split& split, const std::vector<std::int64_t>& rows,
+                            const std::vector<std::int64_t>& partners, int max_source_tokens, int max_output_tokens,
+                            at::Device device);
+
 }  // namespace plumbline

@@ -10,7 +10,8 @@ namespace {
 
 bool is_used(const NormObjective& norm, ExampleKind kind, Side side) {
   if (side == Side::kDesired) return kind != ExampleKind::kProhibition;
-  if (norm.objective == Objective::kUnlikelihood) return kind != ExampleKind::kDemonstration;
+  if (norm.objective == Objective::kUnlikelihood || norm.objective == Objective::kKto)
+    return kind != ExampleKind::kDemonstration;
   return compares_pairs(norm.objective) && kind == ExampleKind::kPreference;
 }
 
@@ -22,12 +23,13 @@ std::size_t row_of(const OutputTensors& outputs, std::int64_t r) {
 class Assembly {
  public:
   Assembly(const Batch& batch, const std::vector<NormObjective>& norms, const std::vector<NormTotals>& totals,
-           const UsedRows& used, const ReferenceLogProbs* reference)
+           const UsedRows& used, const ReferenceLogProbs* reference, const std::vector<double>& kl)
       : batch_(batch),
         norms_(norms),
         totals_(totals),
         used_(used),
         reference_(reference),
+        kl_(kl),
         sums(norms.size()),
         log_prob_factor(used.rows(), 0.0),
         compared_factor(log_prob_factor),
@@ -43,7 +45,10 @@ class Assembly {
     for (std::size_t i = 0; i < used_.undesired.size(); ++i) {
       const std::size_t b = row_of(batch_.undesired, used_.undesired[i]), n = batch_.norm[b];
       if (norms_[n].objective == Objective::kUnlikelihood) add_unlikelihood(b, first + i, unlikely);
-      if (batch_.kind[b] == ExampleKind::kPreference) add_preference(b, desired_of_row_[b], i);
+      if (norms_[n].objective == Objective::kKto)
+        add_kto(b, Side::kUndesired, first + i, static_cast<std::size_t>(used_.undesired[i]));
+      else if (batch_.kind[b] == ExampleKind::kPreference)
+        add_preference(b, desired_of_row_[b], i);
     }
   }
 
@@ -57,6 +62,23 @@ class Assembly {
     sums[n].nll_desired -= log_prob_[i];
     sums[n].loss -= factor * log_prob_[i];
     log_prob_factor[i] -= norms_[n].weight * factor;
+    if (norms_[n].objective == Objective::kKto)
+      add_kto(b, Side::kDesired, i, static_cast<std::size_t>(used_.desired[i]));
+  }
+
+  /// `r`: the output's place among the used rows, `at` among its side's.
+  void add_kto(std::size_t b, Side side, std::size_t r, std::size_t at) {
+    PLUMBLINE_CHECK(reference_ != nullptr && !kl_.empty(), "kto needs the reference's log-probs and z");
+    const std::size_t n = batch_.norm[b];
+    const bool is_desired = side == Side::kDesired;
+    const double reference = (is_desired ? reference_->desired : reference_->undesired).at(at);
+    const OutputLoss output = kto_output(norms_[n], is_desired, log_prob_[r], reference, kl_.at(n));
+    const double factor = kto_coefficient(totals_[n], batch_.weight[b]);
+    sums[n].loss += factor * output.loss;
+    compared_factor[r] += norms_[n].weight * factor * output.slope;
+    (is_desired ? sums[n].log_prob_desired : sums[n].log_prob_undesired) += log_prob_[r];
+    (is_desired ? sums[n].reward_desired : sums[n].reward_undesired) += output.reward;
+    sums[n].kl += kl_[n];
   }
 
   void add_unlikelihood(std::size_t b, std::size_t r, const double* unlikely) {
@@ -120,6 +142,7 @@ class Assembly {
   const std::vector<NormTotals>& totals_;
   const UsedRows& used_;
   const ReferenceLogProbs* reference_;
+  const std::vector<double>& kl_;
   const double *log_prob_ = nullptr, *compared_ = nullptr;
   std::vector<std::size_t> desired_of_row_;  ///< by batch row: its index among the used desired rows
 
@@ -146,7 +169,8 @@ UsedRows rows_used(const Batch& batch, const std::vector<NormObjective>& norms) 
       const NormObjective& norm = norms[batch.norm[b]];
       if (!is_used(norm, batch.kind[b], side)) continue;
       (side == Side::kDesired ? used.desired : used.undesired).push_back(r);
-      const bool differing = norm.pair_tokens == PairTokens::kDiffering && norm.objective != Objective::kSft;
+      const bool differing = norm.pair_tokens == PairTokens::kDiffering && norm.objective != Objective::kSft &&
+                             norm.objective != Objective::kKto;
       const auto at = static_cast<std::size_t>(r);
       used.compared.push_back(differing ? outputs.differing.at(at) : TokenSpan{0, outputs.length.at(at)});
       all_tokens &= used.compared.back().size() == outputs.length.at(at);
@@ -167,14 +191,14 @@ Unlikelihood unlikelihood_used(const Batch& batch, const UsedRows& used, const s
 
 ObjectiveResult assemble_objective(const ScoredOutputs& scored, const Batch& batch, const UsedRows& used,
                                    const std::vector<NormObjective>& norms, const std::vector<NormTotals>& totals,
-                                   const ReferenceLogProbs* reference) {
+                                   const ReferenceLogProbs* reference, const std::vector<double>& kl) {
   const auto on_host = [](const at::Tensor& values_R) { return values_R.detach().to(at::kCPU).contiguous(); };
   const bool narrowed = !used.compared.empty(), any_unlikelihood = scored.unlikely_R.defined();
   const at::Tensor log_prob = on_host(scored.log_prob_R);
   const at::Tensor compared = narrowed ? on_host(scored.compared_R) : log_prob;
   const at::Tensor unlikely = any_unlikelihood ? on_host(scored.unlikely_R) : at::Tensor();
 
-  Assembly assembly(batch, norms, totals, used, reference);
+  Assembly assembly(batch, norms, totals, used, reference, kl);
   assembly.add(log_prob.const_data_ptr<double>(), compared.const_data_ptr<double>(),
                any_unlikelihood ? unlikely.const_data_ptr<double>() : nullptr);
   if (!narrowed)

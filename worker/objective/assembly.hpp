@@ -17,6 +17,6 @@ Unlikelihood unlikelihood_used(const Batch& batch, const UsedRows& used, const s
 
 ObjectiveResult assemble_objective(const ScoredOutputs& scored, const Batch& batch, const UsedRows& used,
                                    const std::vector<NormObjective>& norms, const std::vector<NormTotals>& totals,
-                                   const ReferenceLogProbs* reference);
+                                   const ReferenceLogProbs* reference, const std::vector<double>& kl = {});
 
 }  // namespace plumbline

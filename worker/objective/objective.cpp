@@ -6,15 +6,17 @@
 
 namespace plumbline {
 
-bool needs_reference(Objective objective) { return objective == Objective::kDpo || objective == Objective::kIpo; }
+bool needs_reference(Objective objective) {
+  return objective == Objective::kDpo || objective == Objective::kIpo || objective == Objective::kKto;
+}
 
 bool compares_pairs(Objective objective) {
-  return objective != Objective::kSft && objective != Objective::kUnlikelihood;
+  return objective != Objective::kSft && objective != Objective::kUnlikelihood && objective != Objective::kKto;
 }
 
 ObjectiveResult compute_objective(const T5& model, const Batch& batch, const std::vector<NormObjective>& norms,
                                   const std::vector<NormTotals>& totals, const ReferenceLogProbs* reference,
-                                  std::optional<DropoutKey> dropout) {
+                                  std::optional<DropoutKey> dropout, const std::vector<double>& kl) {
   PLUMBLINE_CHECK(norms.size() == totals.size(), "norms and totals differ in number");
   const UsedRows used = rows_used(batch, norms);
   if (used.rows() == 0) {  // A zero that backward() accepts.
@@ -25,7 +27,7 @@ ObjectiveResult compute_objective(const T5& model, const Batch& batch, const std
     return result;
   }
   const ScoredOutputs scored = score_outputs(model, batch, used, unlikelihood_used(batch, used, norms), dropout);
-  return assemble_objective(scored, batch, used, norms, totals, reference);
+  return assemble_objective(scored, batch, used, norms, totals, reference, kl);
 }
 
 ReferenceLogProbs score(const T5& model, const Batch& batch) {

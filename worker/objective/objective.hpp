@@ -8,6 +8,7 @@
 //   sft           S_n = sum over desired outputs of  w_i * -log p(desired_i | source_i)  /  desired_tokens_n
 //   unlikelihood  alpha * sum over undesired outputs of  w_i * u_i  /  undesired_tokens_n  +  sft_weight * S_n
 //                                                                              (u_i, other count: unlikelihood.cpp)
+//   kto           sum over outputs of  w_i * l_i  /  outputs_n  +  sft_weight * S_n              (l_i: kto.cpp)
 //   others        sum over preferences of  w_i * l_i  /  preferences_n  +  sft_weight * S_n      (l_i: dpo.cpp,
 //   ipo.cpp,
 //                                                                                    orpo.cpp, cpo.cpp, simpo.cpp)
@@ -16,6 +17,7 @@
 //                 demonstration     preference           prohibition
 //   sft           desired           desired              nothing
 //   unlikelihood  desired           both                 undesired
+//   kto           desired           both                 undesired
 //   others        desired (sft)     both                 nothing
 // A side that is not used is not computed. A row that is not used adds nothing, to the loss or to the sums.
 #pragma once
@@ -42,10 +44,12 @@ struct NormObjective {
   DpoVariant dpo_variant = DpoVariant::kSigmoid;
   double dpo_positive_lambda = 0;
   double simpo_gamma = 0;
+  double kto_desired_weight = 1, kto_undesired_weight = 1;
   UnlikelihoodLevel unlikelihood_level = UnlikelihoodLevel::kToken;
 };
 
-/// Does it compare with the model that the run started from? Then its preferences need ReferenceLogProbs.
+/// Does it compare with the model that the run started from? Then ReferenceLogProbs are needed of its preferences, and
+/// under kto of all its outputs.
 bool needs_reference(Objective objective);
 /// Does its loss compare the two outputs of a preference?
 bool compares_pairs(Objective objective);
@@ -62,13 +66,15 @@ struct ReferenceLogProbs {
 struct NormSums {
   double loss = 0;         ///< already divided by the global counts; norm weight not applied
   double nll_desired = 0;  ///< sum over tokens of desired outputs
-  /// Sums over preference rows of which both sides are computed (all objectives but sft), of whole outputs.
+  /// Sums over preference rows of which both sides are computed (all objectives but sft), of whole outputs; under kto
+  /// over all desired and all undesired outputs, and so the rewards.
   double log_prob_desired = 0, log_prob_undesired = 0;
   double reward_desired = 0, reward_undesired = 0;  ///< preference rows, as the objective's page defines them
   double correct = 0;  ///< preference rows with reward_desired > reward_undesired (ties count half); unlikelihood,
-                       ///< which has no reward, compares log-probs; sft computes one side and leaves it 0
+                       ///< which has no reward, compares log-probs; sft computes one side and leaves it 0, kto too
   double log_odds = 0, log_sigmoid_odds = 0;  ///< orpo: the log odds ratio, and log sigmoid of it; preference rows
-  static constexpr int kFields = 9;
+  double kl = 0;                              ///< kto: of each output the norm's z
+  static constexpr int kFields = 10;
 };
 
 struct ObjectiveResult {
@@ -77,10 +83,11 @@ struct ObjectiveResult {
 };
 
 /// Forward pass of one micro-batch: the encoder runs once a source, the decoder once for desired and undesired together
-/// (rows concatenated). `reference` may be null when no norm of the batch needs it.
+/// (rows concatenated). `reference` may be null when no norm of the batch needs it. `kl`: by norm, kto's z
+/// (worker/kl.hpp); may be empty when no norm trains with kto.
 ObjectiveResult compute_objective(const T5& model, const Batch& batch, const std::vector<NormObjective>& norms,
                                   const std::vector<NormTotals>& totals, const ReferenceLogProbs* reference,
-                                  std::optional<DropoutKey> dropout);
+                                  std::optional<DropoutKey> dropout, const std::vector<double>& kl = {});
 
 /// Summed log-probs (EOS included) of desired and undesired outputs under `model`, no gradient, no dropout.
 ReferenceLogProbs score(const T5& model, const Batch& batch);

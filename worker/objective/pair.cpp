@@ -20,6 +20,7 @@ PairLoss pair_loss(const NormObjective& norm, const PairLogProbs& pair) {
       return simpo_pair(norm, pair);
     case Objective::kSft:
     case Objective::kUnlikelihood:
+    case Objective::kKto:
       break;
   }
   PLUMBLINE_CHECK(false, "the objective has no loss of pairs");

@@ -1,5 +1,6 @@
 // The objectives' formulas, each on its own page (sft.cpp, unlikelihood.cpp, dpo.cpp, ipo.cpp, orpo.cpp, cpo.cpp,
-// simpo.cpp). Room-internal. Pure: numbers of rows in, coefficients and gradients out; assembly.cpp puts them together.
+// simpo.cpp, kto.cpp). Room-internal. Pure: numbers of rows in, coefficients and gradients out; assembly.cpp puts them
+// together.
 #pragma once
 #include <algorithm>
 
@@ -40,6 +41,14 @@ PairLoss cpo_pair(const NormObjective& norm, const PairLogProbs& pair);
 PairLoss simpo_pair(const NormObjective& norm, const PairLogProbs& pair);
 /// What a pair's loss is multiplied by: 1 / preferences_n, times the example's weight.
 double pair_coefficient(const NormTotals& totals, double example_weight);
+
+/// One output under kto, before the example's weight, with the slope by its log-prob.
+struct OutputLoss {
+  double loss = 0, slope = 0, reward = 0;
+};
+OutputLoss kto_output(const NormObjective& norm, bool is_desired, double log_prob, double reference, double kl);
+/// What an output's loss is multiplied by: 1 / outputs_n, times the example's weight.
+double kto_coefficient(const NormTotals& totals, double example_weight);
 
 /// -(1 - e) log sigmoid(z) - e log sigmoid(-z), and its slope by z.
 struct SmoothedLogistic {

@@ -203,12 +203,12 @@ TEST(RunConfig, AMissingFileIsAUsageError) {
 
 TEST(Objective, NamesGoBothWays) {
   for (const Objective objective : {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo, Objective::kIpo,
-                                    Objective::kOrpo, Objective::kCpo, Objective::kSimpo})
+                                    Objective::kKto, Objective::kOrpo, Objective::kCpo, Objective::kSimpo})
     EXPECT_EQ(parse_objective(to_string(objective), "x").value(), objective);
   const auto unknown = parse_objective("ppo", "norm polite");
   ASSERT_FALSE(unknown);
   EXPECT_THAT(to_string(unknown.error()), AllOf(HasSubstr("norm polite"), HasSubstr("ppo"),
-                                                HasSubstr("sft, unlikelihood, dpo, ipo, orpo, cpo or simpo")));
+                                                HasSubstr("sft, unlikelihood, dpo, ipo, kto, orpo, cpo or simpo")));
 }
 
 }  // namespace

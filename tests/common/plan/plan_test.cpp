@@ -256,6 +256,21 @@ TEST_F(PlanTest, FixedBatchesHoldEveryRowOnceByLength) {
   EXPECT_EQ(batches.back().size(), 1u);
 }
 
+TEST_F(PlanTest, PartnersAreOtherRowsOfTheSameNormEachOnce) {
+  make(40, 8, 4);
+  const Split& split = dataset_->train();
+  const auto partners = partners_of(split, 3);
+  ASSERT_EQ(static_cast<std::int64_t>(partners.size()), split.size());
+  std::set<std::int64_t> seen;
+  for (std::int64_t row = 0; row < split.size(); ++row) {
+    const std::int64_t partner = partners[static_cast<std::size_t>(row)];
+    EXPECT_NE(partner, row);
+    EXPECT_EQ(split.norm(partner), split.norm(row));
+    EXPECT_TRUE(seen.insert(partner).second);
+  }
+  EXPECT_EQ(partners_of(split, 3), partners);
+}
+
 TEST_F(PlanTest, HeldOutRowsAreTheSameInEveryEvaluation) {
   make(20, 12, 4);
   const Split& split = dataset_->held_out();

@@ -62,6 +62,17 @@ TEST_F(BatchTest, SaysWhereThePairsOutputsDiffer) {
   EXPECT_EQ(cut.undesired.differing, (std::vector<TokenSpan>{{1, 2}}));
 }
 
+TEST_F(BatchTest, PairsASourceWithAnotherRowsOutput) {
+  make({0});
+  const Batch batch = make_mismatched_batch(dataset_->train(), {0, 2}, {1, 0, 2, 3}, 100, 3, at::kCPU);
+  EXPECT_TRUE(batch.source_BS.equal(ids({{5, 6, 7, 1}, {1, 0, 0, 0}})));
+  EXPECT_TRUE(batch.desired.labels_RT.equal(ids({{11, 12, 13}, {1, -100, -100}})))
+      << "row 1's desired, cut; row 2's own";
+  EXPECT_TRUE(batch.desired.input_RT.equal(ids({{0, 11, 12}, {0, 0, 0}})));
+  EXPECT_EQ(batch.desired.batch_row, (std::vector<std::int64_t>{0, 1}));
+  EXPECT_EQ(batch.undesired.rows(), 0);
+}
+
 TEST_F(BatchTest, CutsSourcesAtTheLeftAndOutputsAtTheRight) {
   const Batch batch = make({0, 1}, 2, 2);
   EXPECT_TRUE(batch.source_BS.equal(ids({{7, 1}, {0, 1}})));

@@ -55,20 +55,42 @@ struct Pairs {
   [[nodiscard]] at::Tensor at_labels(const Labels& labels, const UsedRows& used) const {
     std::vector<at::Tensor> sides;
     for (int side = 0; side < 2; ++side) {
-      if ((side == 0 ? used.desired : used.undesired).empty()) continue;
-      sides.push_back(at::constant_pad_nd(logits_RTV[side], {0, 0, 0, labels.T - logits_RTV[side].size(1)}, 0.0));
+      const auto& rows = side == 0 ? used.desired : used.undesired;
+      if (rows.empty()) continue;
+      const at::Tensor chosen_RTV = logits_RTV[side].index_select(0, at::tensor(rows, at::kLong));
+      sides.push_back(labels.T >= chosen_RTV.size(1)
+                          ? at::constant_pad_nd(chosen_RTV, {0, 0, 0, labels.T - chosen_RTV.size(1)}, 0.0)
+                          : chosen_RTV.narrow(1, 0, labels.T));
     }
     const at::Tensor logits_TRV = at::cat(sides).transpose(0, 1);
     return logits_TRV.reshape({labels.T * labels.R, -1}).index_select(0, labels.position_P);
   }
 
-  [[nodiscard]] ObjectiveResult compute(const NormObjective& norm) const {
+  /// Examples of all kinds in place of preferences: the rows that have a desired output, and those with an undesired
+  /// one.
+  void keep(const std::vector<std::size_t>& desired, const std::vector<std::size_t>& undesired) {
+    std::vector<int> sides(batch.kind.size(), 0);
+    for (const std::size_t b : desired) sides[b] |= 1;
+    for (const std::size_t b : undesired) sides[b] |= 2;
+    totals = {};
+    for (std::size_t b = 0; b < sides.size(); ++b) {
+      batch.kind[b] = sides[b] == 3   ? ExampleKind::kPreference
+                      : sides[b] == 2 ? ExampleKind::kProhibition
+                                      : ExampleKind::kDemonstration;
+      ++totals.examples;
+      ++(sides[b] == 3 ? totals.preferences : sides[b] == 2 ? totals.prohibitions : totals.demonstrations);
+      if (sides[b] & 1) totals.desired_tokens += batch.desired.length[b];
+      if (sides[b] & 2) totals.undesired_tokens += batch.undesired.length[b];
+    }
+  }
+
+  [[nodiscard]] ObjectiveResult compute(const NormObjective& norm, double kl = 0) const {
     const std::vector<NormObjective> norms{norm};
     const UsedRows used = rows_used(batch, norms);
     const Labels labels = labels_of(batch, used);
     const auto scored = score_logits(at_labels(labels, used), labels, used, unlikelihood_used(batch, used, norms));
     return assemble_objective(scored, batch, used, norms, {totals},
-                              needs_reference(norm.objective) ? &reference : nullptr);
+                              needs_reference(norm.objective) ? &reference : nullptr, {kl});
   }
 };
 
@@ -99,6 +121,13 @@ Pairs golden_pairs() {
   return pairs;
 }
 
+Pairs pairs_of(const Json& c) {
+  Pairs pairs = golden_pairs();
+  if (c.contains("kept"))
+    pairs.keep(c["kept"][0].get<std::vector<std::size_t>>(), c["kept"][1].get<std::vector<std::size_t>>());
+  return pairs;
+}
+
 NormObjective settings_of(const Json& c) {
   return {.objective = parse_objective(c["objective"].get<std::string>(), "golden").value(),
           .weight = 1,
@@ -110,6 +139,8 @@ NormObjective settings_of(const Json& c) {
           .dpo_variant = c.value("dpo_variant", "") == "robust" ? DpoVariant::kRobust : DpoVariant::kSigmoid,
           .dpo_positive_lambda = c.value("dpo_positive_lambda", 0.0),
           .simpo_gamma = c.value("simpo_gamma", 0.0),
+          .kto_desired_weight = c.value("kto_desired_weight", 1.0),
+          .kto_undesired_weight = c.value("kto_undesired_weight", 1.0),
           .unlikelihood_level = c.value("unlikelihood_level", "") == "sequence" ? UnlikelihoodLevel::kSequence
                                                                                 : UnlikelihoodLevel::kToken};
 }
@@ -117,19 +148,26 @@ NormObjective settings_of(const Json& c) {
 std::string name_of(const Json& c) { return c.dump(); }
 
 TEST(PairsGolden, LossRewardsAndGradientAreTheOracles) {
-  ASSERT_EQ(golden()["cases"].size(), 22u);
+  ASSERT_EQ(golden()["cases"].size(), 25u);
   for (const Json& c : golden()["cases"]) {
     SCOPED_TRACE(name_of(c));
-    const Pairs pairs = golden_pairs();
-    const ObjectiveResult result = pairs.compute(settings_of(c));
+    const Pairs pairs = pairs_of(c);
+    const ObjectiveResult result = pairs.compute(settings_of(c), c.value("kl", 0.0));
     const NormSums& sums = result.sums[0];
-    const double count = static_cast<double>(pairs.totals.preferences);
+    const auto count = static_cast<double>(pairs.totals.preferences + pairs.totals.demonstrations);
     EXPECT_NEAR(result.loss.item<double>(), c["loss"].get<double>(), 1e-9);
     EXPECT_NEAR(sums.loss, c["loss"].get<double>(), 1e-9);
     if (c.contains("rewards/chosen")) {
+      const auto undesired = static_cast<double>(pairs.totals.preferences + pairs.totals.prohibitions);
       EXPECT_NEAR(sums.reward_desired / count, c["rewards/chosen"].get<double>(), 1e-9);
-      EXPECT_NEAR(sums.reward_undesired / count, c["rewards/rejected"].get<double>(), 1e-9);
+      EXPECT_NEAR(sums.reward_undesired / undesired, c["rewards/rejected"].get<double>(), 1e-9);
+    }
+    if (c.contains("rewards/accuracies"))
       EXPECT_NEAR(sums.correct / count, c["rewards/accuracies"].get<double>(), 1e-9);
+    if (c.contains("kl")) {
+      EXPECT_NEAR(std::max(0.0, c["mean_of_differences"].get<double>()), c["kl"].get<double>(), 1e-12);
+      EXPECT_NEAR(sums.kl / static_cast<double>(pairs.totals.examples + pairs.totals.preferences),
+                  c["kl"].get<double>(), 1e-12);
     }
     if (c.contains("log_odds_ratio")) {
       EXPECT_NEAR(sums.log_sigmoid_odds / count, c["log_odds_ratio"].get<double>(), 1e-9);
@@ -172,8 +210,9 @@ TEST(Pairs, GradientsAreTheSlopesOfTheLosses) {
   for (const Json& c : golden()["cases"]) {
     SCOPED_TRACE(name_of(c));
     const NormObjective norm = settings_of(c);
-    Pairs pairs = golden_pairs();
-    pairs.compute(norm).loss.backward();
+    const double kl = c.value("kl", 0.0);
+    Pairs pairs = pairs_of(c);
+    pairs.compute(norm, kl).loss.backward();
     const at::NoGradGuard no_grad;
     for (at::Tensor& logits : pairs.logits_RTV) {
       const at::Tensor gradient = logits.grad().defined() ? logits.grad() : at::zeros_like(logits);
@@ -181,9 +220,9 @@ TEST(Pairs, GradientsAreTheSlopesOfTheLosses) {
       for (std::int64_t i = 0; i < logits.numel(); i += 7) {
         const double h = 1e-5, start = values[i];
         values[i] = start + h;
-        const double above = pairs.compute(norm).sums[0].loss;
+        const double above = pairs.compute(norm, kl).sums[0].loss;
         values[i] = start - h;
-        const double below = pairs.compute(norm).sums[0].loss;
+        const double below = pairs.compute(norm, kl).sums[0].loss;
         values[i] = start;
         EXPECT_NEAR((above - below) / (2 * h), gradient.view({-1})[i].item<double>(), 2e-8);
       }
@@ -203,7 +242,7 @@ TEST(Pairs, TheEndOfSequenceOfTheLongestOutputCounts) {
     return result.sums[0];
   };
   for (const Objective objective : {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo, Objective::kIpo,
-                                    Objective::kOrpo, Objective::kCpo, Objective::kSimpo}) {
+                                    Objective::kKto, Objective::kOrpo, Objective::kCpo, Objective::kSimpo}) {
     SCOPED_TRACE(to_string(objective));
     const NormSums sums = value_and_gradients({objective, 1, 0.3, 0, 0.5, 1});
     const auto last = [&](int side, std::int64_t row, std::int64_t token) {
@@ -341,6 +380,22 @@ TEST(ClosedForms, EachPairLossIsItsFormula) {
   const double ratio = std::exp(-3.0) / (1 - std::exp(-3.0)) / (std::exp(-4.0) / (1 - std::exp(-4.0)));
   EXPECT_NEAR(loss({Objective::kOrpo, 1, 0.3, 0, 0, 1}), -0.3 * std::log(sigma(std::log(ratio))), 1e-12);
   EXPECT_NEAR(sequence_unlikelihood(-0.7).value, -std::log(1 - std::exp(-0.7)), 1e-12);
+}
+
+TEST(ClosedForms, KtoWeighsEachClassAgainstHowFarTheModelMoved) {
+  NormObjective norm{Objective::kKto, 1, 0.2, 0, 0, 1};
+  norm.kto_desired_weight = 1.5, norm.kto_undesired_weight = 0.5;
+  const auto sigma = [](double x) { return 1 / (1 + std::exp(-x)); };
+  EXPECT_NEAR(kto_output(norm, true, -9, -12, 2).loss, 1.5 * (1 - sigma(0.2 * (3.0 - 2))), 1e-12);
+  EXPECT_NEAR(kto_output(norm, false, -9, -12, 2).loss, 0.5 * (1 - sigma(0.2 * (2.0 - 3))), 1e-12);
+  EXPECT_NEAR(kto_output(norm, false, -9, -12, 2).reward, 0.6, 1e-12);
+  EXPECT_LT(kto_output(norm, true, -9, -12, 2).slope, 0);
+  EXPECT_GT(kto_output(norm, false, -9, -12, 2).slope, 0);
+  for (const double far : {-4000.0, 4000.0})
+    for (const bool is_desired : {true, false}) {
+      EXPECT_TRUE(std::isfinite(kto_output(norm, is_desired, far, 0, 0).loss));
+      EXPECT_TRUE(std::isfinite(kto_output(norm, is_desired, far, 0, 0).slope));
+    }
 }
 
 TEST(ClosedForms, LogOneMinusExpKeepsItsDigits) {

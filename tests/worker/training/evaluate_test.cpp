@@ -69,6 +69,9 @@ TEST_F(EvaluateTest, AReferenceKeyNamesAllThatTheNumbersDependOn) {
   other.train_rows.pop_back();
   EXPECT_NE(reference_key(*model, other), key);
   other = run_.reference_work();
+  other.mismatched_norms[1] = true;
+  EXPECT_NE(reference_key(*model, other), key);
+  other = run_.reference_work();
   other.fingerprint = "another machine";
   EXPECT_NE(reference_key(*model, other), key);
   run_.config.seed = 6;
@@ -119,6 +122,30 @@ TEST_F(EvaluateTest, HeldOutLossAndOutputsDoNotDependOnTheRanks) {
   }
   EXPECT_EQ(expected_rows.size(), 18u);
   EXPECT_EQ(generated, 12u);
+}
+
+TEST_F(EvaluateTest, KtosHeldOutMetricsDoNotDependOnTheRanks) {
+  for (const char* name : {"mirror", "no-secret"}) run_.config.norms[name].objective = Objective::kKto;
+  Json expected;
+  for (const int ranks : {1, 3, 4})
+    run_ranks(ranks, [&](Collective& collective) {
+      const auto references = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
+      const auto model = run_.start_model();
+      {
+        const at::NoGradGuard no_grad;
+        model->parameters().flat().mul_(1.1);  // It has moved from its reference.
+      }
+      const auto metrics = held_out_metrics(*model, held_out(references), collective).value();
+      if (collective.rank() != 0) return;
+      if (ranks == 1) expected = metrics;
+      EXPECT_EQ(metrics, expected) << ranks << " ranks";
+    });
+  EXPECT_FALSE(expected["polite"].contains("kl"));
+  for (const char* key : {"loss", "kl", "logps/chosen", "rewards/chosen", "rewards/rejected", "rewards/margins"})
+    EXPECT_TRUE(expected["no-secret"].contains(key) && expected["no-secret"][key].is_number()) << key;
+  EXPECT_TRUE(expected["mirror"].contains("rewards/chosen"));
+  EXPECT_FALSE(expected["mirror"].contains("rewards/rejected")) << "it has no undesired outputs";
+  EXPECT_FALSE(expected["no-secret"].contains("rewards/accuracies"));
 }
 
 TEST_F(EvaluateTest, SnapshotPartsMakeTheSameVectorsOnAnyNumberOfRanks) {

@@ -44,6 +44,8 @@ struct TinyRun {
     work.max_output_tokens = config.train.max_output_tokens;
     work.batch_rows = config.evaluate.batch_rows;
     work.fingerprint = "test";
+    for (const NormObjective& norm : norm_objectives(config, dataset.info()).value())
+      work.mismatched_norms.push_back(norm.objective == Objective::kKto);
     return work;
   }
 };

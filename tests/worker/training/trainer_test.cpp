@@ -100,6 +100,61 @@ TEST_F(TrainerTest, EveryObjectiveGivesTheSameBitsOnAnyNumberOfRanks) {
   }
 }
 
+/// Preferences, demonstrations alone, prohibitions beside preferences: most ranks lack a class, or a norm, or both.
+TEST_F(TrainerTest, KtoGivesTheSameBitsThoughRanksHoldNoExampleOfAClass) {
+  for (const char* name : {"polite", "mirror", "no-secret"}) run_.config.norms[name].objective = Objective::kKto;
+  const GlobalBatch batch =
+      Plan::make(run_.config.train, run_.config.seed, run_.dataset.train(), 3).value().at(Step(0));
+  int without_desired = 0, without_undesired = 0;
+  for (const Lane& lane : batch.lanes) {
+    bool desired = false, undesired = false;
+    for (const MicroBatch& micro : lane.micro_batches)
+      for (const std::int64_t row : micro.rows) {
+        desired |= run_.dataset.train().kind(row) != ExampleKind::kProhibition;
+        undesired |= run_.dataset.train().kind(row) != ExampleKind::kDemonstration;
+      }
+    without_desired += desired ? 0 : 1;
+    without_undesired += undesired ? 0 : 1;
+  }
+  EXPECT_GT(without_desired + without_undesired, 0) << "the case is there";
+  const Outcome alone = train(1, 0, 4).front();
+  EXPECT_TRUE(alone.weights.isfinite().all().item<bool>());
+  EXPECT_FALSE(alone.weights.equal(run_.start_model()->parameters().flat()));
+  for (const int ranks : {2, 3, 5, 12})
+    for (const Outcome& outcome : train(ranks, 0, 4)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+}
+
+TEST_F(TrainerTest, KtosZIsTheMeanOverTheGlobalBatch) {
+  for (const char* name : {"polite", "mirror", "no-secret"}) run_.config.norms[name].objective = Objective::kKto;
+  run_.config.optimizer.warmup_steps = 0;
+  const auto collective = make_self_collective();
+  const References references = compute_references(*run_.start_model(), run_.reference_work(), *collective).value();
+  auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), *collective).value();
+  const Split& split = run_.dataset.train();
+  const auto partners = partners_of(split, 3);
+  const Plan plan = Plan::make(run_.config.train, run_.config.seed, split, 3).value();
+  bool any_above_zero = false;
+  for (std::int64_t step = 0; step < 4; ++step) {
+    std::vector<double> sums(3, 0.0);
+    const GlobalBatch batch = plan.at(Step(step));
+    for (const Lane& lane : batch.lanes)
+      for (const MicroBatch& micro : lane.micro_batches)
+        for (const std::int64_t row : micro.rows) {
+          const Batch one = make_mismatched_batch(split, {row}, partners, 8, 8, at::kCPU);
+          sums[split.norm(row)] += static_cast<double>(score(trainer->model(), one).desired[0]) -
+                                   static_cast<double>(references.train.mismatched[static_cast<std::size_t>(row)]);
+        }
+    const StepReport report = trainer->step(step).value();
+    for (std::size_t n = 0; n < 3; ++n) {
+      const NormTotals& t = report.totals[n];
+      const double z = std::max(0.0, sums[n] / static_cast<double>(t.examples));
+      EXPECT_NEAR(report.sums[n].kl / static_cast<double>(t.examples + t.preferences), z, 1e-5) << "step " << step;
+      any_above_zero |= z > 0.01;
+    }
+  }
+  EXPECT_TRUE(any_above_zero);
+}
+
 TEST_F(TrainerTest, ObjectivesWithoutAReferenceNeedNone) {
   for (const Objective objective : {Objective::kOrpo, Objective::kCpo, Objective::kSimpo}) {
     EXPECT_FALSE(needs_reference(objective));
@@ -110,6 +165,7 @@ TEST_F(TrainerTest, ObjectivesWithoutAReferenceNeedNone) {
   }
   EXPECT_TRUE(needs_reference(Objective::kDpo));
   EXPECT_TRUE(needs_reference(Objective::kIpo));
+  EXPECT_TRUE(needs_reference(Objective::kKto));
 }
 
 TEST_F(TrainerTest, SavedAndResumedInTheMiddleTheSameBits) {
