@@ -56,6 +56,16 @@ TEST(Recipe, ReadsASmallOne) {
   EXPECT_EQ(recipe->text, kSmall);
 }
 
+TEST(Recipe, MayNameEveryObjective) {
+  for (const std::string& name : objective_names()) {
+    std::string text = kSmall;
+    text.replace(text.find("objective: dpo"), 14, "objective: " + name);
+    const auto recipe = parse_recipe(text, "r.yaml", "/data");
+    ASSERT_TRUE(recipe.has_value()) << to_string(recipe.error());
+    EXPECT_EQ(to_string(recipe->norms[0].norm.objective), name);
+  }
+}
+
 TEST(Recipe, ReadsEveryFormat) {
   const auto format_of = [](const std::string& keys) {
     const auto recipe = parse_recipe(with("format: jsonl, path: polite.jsonl", keys), "r.yaml", "");
