@@ -7,7 +7,6 @@
 #include "common/record/json_lines.hpp"
 #include "worker/batch/batch.hpp"
 #include "worker/generate/generate.hpp"
-#include "worker/log.hpp"
 #include "worker/model/t5.hpp"
 
 namespace plumbline {
