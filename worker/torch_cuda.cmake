@@ -4,8 +4,8 @@ get_filename_component(PLUMBLINE_SITE_PACKAGES "${PLUMBLINE_TORCH_DIR}/.." ABSOL
 set(torch_lib "${PLUMBLINE_TORCH_DIR}/lib")
 set(cuda_dir "${PLUMBLINE_SITE_PACKAGES}/nvidia/cu13")
 set(nccl_dir "${PLUMBLINE_SITE_PACKAGES}/nvidia/nccl")
-foreach(file "${cuda_dir}/include/cuda_runtime_api.h" "${cuda_dir}/include/crt/host_defines.h" "${cuda_dir}/lib/libcudart.so.13" "${nccl_dir}/include/nccl.h"
-    "${nccl_dir}/lib/libnccl.so.2")
+foreach(file "${cuda_dir}/include/cuda_runtime_api.h" "${cuda_dir}/include/crt/host_defines.h" "${cuda_dir}/include/nv/target"
+    "${cuda_dir}/lib/libcudart.so.13" "${nccl_dir}/include/nccl.h" "${nccl_dir}/lib/libnccl.so.2")
   if(NOT EXISTS "${file}")
     message(FATAL_ERROR "${file} is missing: ${PLUMBLINE_VENV} has torch without its CUDA dependencies and headers. "
       "Run PLUMBLINE_DEVICE=cuda ./plumbline setup, or install worker/requirements-cuda.txt there.")
