@@ -162,8 +162,9 @@ TEST(PairsGolden, LossRewardsAndGradientAreTheOracles) {
       EXPECT_NEAR(sums.reward_desired / count, c["rewards/chosen"].get<double>(), 1e-9);
       EXPECT_NEAR(sums.reward_undesired / undesired, c["rewards/rejected"].get<double>(), 1e-9);
     }
-    if (c.contains("rewards/accuracies"))
+    if (c.contains("rewards/accuracies")) {
       EXPECT_NEAR(sums.correct / count, c["rewards/accuracies"].get<double>(), 1e-9);
+    }
     if (c.contains("kl")) {
       EXPECT_NEAR(std::max(0.0, c["mean_of_differences"].get<double>()), c["kl"].get<double>(), 1e-12);
       EXPECT_NEAR(sums.kl / static_cast<double>(pairs.totals.examples + pairs.totals.preferences),
