@@ -216,6 +216,8 @@ Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& 
 
   const fs::path parts = options.out.string() + ".parts";
   Json saved = to_json(task);
+  PLUMBLINE_ASSIGN(saved["weights_sha256"],
+                   sha256_file(model / "model.safetensors"));  // Another model may take its place.
   saved["dataset_hash"] = dataset.content_hash();
   saved["processes"] = options.workers;
   PLUMBLINE_TRY(open_parts(parts, saved, options.replace));
