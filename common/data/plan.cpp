@@ -214,18 +214,31 @@ std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, const s
   return batches;
 }
 
-std::vector<std::int64_t> held_out_rows(const Split& split, std::size_t num_norms, int per_norm, std::uint64_t seed) {
+std::vector<std::int64_t> held_out_rows(const Split& split, std::size_t num_norms, int per_norm, std::uint64_t seed,
+                                        int skip) {
   std::vector<std::int64_t> rows;
   if (split.size() == 0 || per_norm <= 0) return rows;
+  struct Keyed {
+    std::uint64_t key;
+    ExampleId id;
+    std::int64_t row;
+    auto operator<=>(const Keyed&) const = default;
+  };
+  std::vector<Keyed> order;
+  order.reserve(static_cast<std::size_t>(split.size()));
+  for (std::int64_t row = 0; row < split.size(); ++row) {
+    const ExampleId id = split.id(row);
+    order.push_back({mix(mix(mix(seed) ^ id.high) ^ id.low), id, row});
+  }
+  std::sort(order.begin(), order.end());
   std::vector<int> taken(num_norms, 0);
   std::size_t open = num_norms;
-  const KeyedPermutation order(seed, 0, static_cast<std::uint64_t>(split.size()));
-  for (std::int64_t p = 0; p < split.size() && open > 0; ++p) {
-    const auto row = static_cast<std::int64_t>(order(static_cast<std::uint64_t>(p)));
+  for (const auto& [key, id, row] : order) {
+    if (open == 0) break;
     const std::size_t norm = split.norm(row);
-    if (norm >= num_norms || taken[norm] >= per_norm) continue;
-    rows.push_back(row);
-    if (++taken[norm] == per_norm) --open;
+    if (norm >= num_norms || taken[norm] >= skip + per_norm) continue;
+    if (++taken[norm] > skip) rows.push_back(row);
+    if (taken[norm] == skip + per_norm) --open;
   }
   return rows;
 }

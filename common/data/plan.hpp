@@ -88,9 +88,11 @@ LaneRange lanes_of(int rank, int world, int lanes);
 std::vector<std::vector<std::int64_t>> fixed_batches(const Split& split, const std::vector<std::int64_t>& rows,
                                                      int batch_rows);
 
-/// The first `per_norm` held-out rows of each norm in the order of a keyed permutation of (seed, 0): the same rows in
-/// every evaluation of a run.
-std::vector<std::int64_t> held_out_rows(const Split& split, std::size_t num_norms, int per_norm, std::uint64_t seed);
+/// The first `per_norm` held-out rows of each norm in an order that hangs on the seed and the examples' ids alone,
+/// without the first `skip` of each: the same rows in every evaluation of a run, and the same examples from another
+/// dataset that holds them, in whatever order. Lists that do not overlap in that order share no row.
+std::vector<std::int64_t> held_out_rows(const Split& split, std::size_t num_norms, int per_norm, std::uint64_t seed,
+                                        int skip = 0);
 
 /// A run's probe set (snapshots): at most `examples` held-out rows, as evenly over the norms as they allow. Place in
 /// this list is the snapshot's probe_index.

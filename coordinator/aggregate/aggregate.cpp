@@ -55,18 +55,17 @@ Result<std::vector<EvaluationRow>> read_rows(const RunLayout& layout, Step step,
 }
 
 /// The runs that the configuration names, which answered all that this one did.
-Result<ComparedRuns> compared_runs(const RunLayout& layout, const RunConfig& config,
-                                   const std::vector<EvaluationRow>& base, const std::vector<EvaluationRow>& aligned) {
+Result<ComparedRuns> compared_runs(const RunConfig& config, const std::vector<EvaluationRow>& base,
+                                   const std::vector<EvaluationRow>& aligned) {
   if (config.compare.empty()) return ComparedRuns{};
-  PLUMBLINE_ASSIGN(const std::string dataset_hash, dataset_hash_of(layout));
-  PLUMBLINE_ASSIGN(ComparedRuns compared, read_compared(config.compare, dataset_hash));
+  PLUMBLINE_ASSIGN(ComparedRuns compared, read_compared(config.compare));
   std::set<std::int64_t> answered;
-  std::vector<std::int64_t> rows;
+  std::set<ExampleKey> examples;
   for (const EvaluationRow& row : base)
     if (row.output) answered.insert(row.row);
   for (const EvaluationRow& row : aligned)
-    if (row.output && answered.contains(row.row)) rows.push_back(row.row);
-  PLUMBLINE_TRY(check_compared_rows(compared, rows));
+    if (row.output && answered.contains(row.row)) examples.insert({row.norm, row.id});
+  PLUMBLINE_TRY(check_answered(compared, examples));
   return compared;
 }
 
@@ -107,7 +106,7 @@ Status write_summary(const RunLayout& layout, const DatasetInfo& info, const fs:
   PLUMBLINE_ASSIGN(const auto base, read_rows(layout, Step(0), info));
   PLUMBLINE_ASSIGN(const auto aligned, read_rows(layout, final_step, info));
   PLUMBLINE_ASSIGN(const RunConfig config, config_of(layout));
-  PLUMBLINE_ASSIGN(const ComparedRuns compared, compared_runs(layout, config, base, aligned));
+  PLUMBLINE_ASSIGN(const ComparedRuns compared, compared_runs(config, base, aligned));
   Judged judged{final_step.value(), info.norms, {}};
   Json norms = Json::object();
   for (const Norm& norm : info.norms) {

@@ -107,8 +107,10 @@ std::vector<JudgedRow> judge_rows(const Norm& norm, const Judge& judge, const Ju
                                   const std::vector<EvaluationRow>& base, const std::vector<EvaluationRow>& aligned,
                                   const ComparedRuns& compared) {
   const RowOf base_of = answered(base, norm.name);
-  std::map<std::string, RowOf> compared_of;
-  for (const auto& [name, theirs] : compared) compared_of[name] = answered(theirs, norm.name);
+  std::map<std::string, std::unordered_map<std::string, const EvaluationRow*>> compared_of;  // by example id
+  for (const auto& [name, theirs] : compared)
+    for (const EvaluationRow& row : theirs)
+      if (row.norm == norm.name && row.output) compared_of[name].emplace(row.id, &row);
   std::vector<JudgedRow> rows;
   for (const EvaluationRow& row : aligned) {
     if (row.norm != norm.name || !row.output) continue;
@@ -125,7 +127,7 @@ std::vector<JudgedRow> judge_rows(const Norm& norm, const Judge& judge, const Ju
       if (from->output_constrained)
         result.others[name] = judged(norm, judge, row, *from->output_constrained, from->output_constrained_complete);
     for (const auto& [name, theirs] : compared_of)
-      if (const auto other = theirs.find(row.row); other != theirs.end())
+      if (const auto other = theirs.find(row.id); other != theirs.end())
         result.others[name] = judged(norm, judge, row, *other->second->output, other->second->output_complete);
     rows.push_back(std::move(result));
   }

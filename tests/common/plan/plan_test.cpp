@@ -271,6 +271,21 @@ TEST_F(PlanTest, PartnersAreOtherRowsOfTheSameNormEachOnce) {
   EXPECT_EQ(partners_of(split, 3), partners);
 }
 
+TEST_F(PlanTest, HeldOutRowsAreTheSameExamplesInAnyOrderOfTheRows) {
+  TinyDataset tiny(6, 60);
+  const ScratchFolder folder;
+  const auto chosen = [&](const char* name) {
+    const Dataset dataset = tiny.write(folder.path() / name);
+    std::set<ExampleId> ids;
+    for (const auto row : held_out_rows(dataset.held_out(), 3, 5, 9)) ids.insert(dataset.held_out().id(row));
+    return ids;
+  };
+  const auto expected = chosen("one");
+  EXPECT_EQ(expected.size(), 15u);
+  std::reverse(tiny.held_out.begin(), tiny.held_out.end());
+  EXPECT_EQ(chosen("two"), expected);
+}
+
 TEST_F(PlanTest, HeldOutRowsAreTheSameInEveryEvaluation) {
   make(20, 12, 4);
   const Split& split = dataset_->held_out();
@@ -279,6 +294,13 @@ TEST_F(PlanTest, HeldOutRowsAreTheSameInEveryEvaluation) {
   EXPECT_EQ(more.size(), 15u);
   EXPECT_EQ(std::set<std::int64_t>(more.begin(), more.end()).size(), 15u);
   for (const auto row : few) EXPECT_NE(std::find(more.begin(), more.end(), row), more.end());
+  const auto rest = held_out_rows(split, 3, 3, 9, 2);
+  EXPECT_EQ(rest.size(), 9u);
+  for (const auto row : rest) {
+    EXPECT_EQ(std::find(few.begin(), few.end(), row), few.end()) << "what is skipped is not there";
+    EXPECT_NE(std::find(more.begin(), more.end(), row), more.end());
+  }
+  EXPECT_TRUE(held_out_rows(split, 3, 3, 9, 1000).empty());
   EXPECT_EQ(held_out_rows(split, 3, 1000, 9).size(), static_cast<std::size_t>(split.size()));
   EXPECT_TRUE(held_out_rows(Split(), 3, 4, 9).empty());
   EXPECT_EQ(probe_rows(split, 3, 7, 9).size(), 7u);
