@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <set>
 
 #include "common/data/plan.hpp"
+#include "common/text/norm.hpp"
 #include "worker/batch/batch.hpp"
 #include "worker/generate/alignment_constraint.hpp"
 #include "worker/generate/generate.hpp"
@@ -168,6 +170,66 @@ Result<Json> held_out_metrics(const T5& model, const HeldOut& held_out, Collecti
   for (const Norm& norm : held_out.dataset->info().norms) names.push_back(norm.name);
   return Result<Json>(boost::system::in_place_value,
                       norm_metrics(names, held_out.norms, totals, from_slots(total.data(), num_norms)));
+}
+
+std::vector<std::int64_t> judged_rows(const HeldOut& held_out) {
+  const EvaluateConfig& settings = held_out.config->evaluate;
+  return held_out_rows(held_out.dataset->held_out(), held_out.norms.size(), settings.judged, held_out.config->seed,
+                       settings.generations);
+}
+
+Result<Json> judged_metrics(const T5& model, const HeldOut& held_out, Collective& collective) {
+  const at::NoGradGuard no_grad;
+  const Split& split = held_out.dataset->held_out();
+  const auto& norms = held_out.dataset->info().norms;
+  std::vector<std::unique_ptr<Judge>> judges;
+  for (const Norm& norm : norms) {
+    PLUMBLINE_ASSIGN(judges.emplace_back(), make_judge(norm, held_out.dataset->folder().string()));
+  }
+  const auto batches = fixed_batches(split, judged_rows(held_out), held_out.config->evaluate.batch_rows);
+  // A batch's part: for each row its norm, 1 or 0 for undesirable, and the score where there is a desired output.
+  PLUMBLINE_ASSIGN(const auto parts, share_batches(collective, batches.size(), [&](std::size_t b) {
+                     const Batch batch = batch_of(model, held_out, batches[b]);
+                     const auto outputs = generate_greedy(model, batch.source_BS, batch.source_mask_BS,
+                                                          held_out.config->evaluate.max_new_tokens);
+                     Json verdicts = Json::array();
+                     for (std::size_t i = 0; i < outputs.size(); ++i) {
+                       const std::int64_t row = batch.rows[i];
+                       const std::size_t norm = split.norm(row);
+                       const std::string source = text_of(*held_out.tokenizer, split.tokens(row, Side::kSource));
+                       const std::string output = held_out.tokenizer->decode(outputs[i].tokens);
+                       Json score;
+                       if (split.length(row, Side::kDesired) > 0)
+                         score = desired_score(norms[norm], source, output,
+                                               text_of(*held_out.tokenizer, split.tokens(row, Side::kDesired)));
+                       verdicts.push_back({norm, judges[norm]->judge(source, output).undesirable ? 1 : 0, score});
+                     }
+                     return Result<std::string>(verdicts.dump());
+                   }));
+  struct Sums {
+    std::int64_t rows = 0, undesirable = 0, scored = 0;
+    double score = 0;
+  };
+  std::vector<Sums> sums(norms.size());
+  for (const auto& part : parts) {
+    PLUMBLINE_ASSIGN(const Json verdicts, parse_json(part, "another worker's verdicts"));
+    for (const Json& verdict : verdicts) {
+      Sums& of_norm = sums.at(verdict.at(0).get<std::size_t>());
+      ++of_norm.rows;
+      of_norm.undesirable += verdict.at(1).get<int>();
+      if (verdict.at(2).is_null()) continue;
+      ++of_norm.scored;
+      of_norm.score += verdict.at(2).get<double>();
+    }
+  }
+  Json metrics = Json::object();
+  for (std::size_t n = 0; n < norms.size(); ++n) {
+    if (sums[n].rows == 0) continue;
+    Json& numbers = metrics[norms[n].name];
+    numbers["undesirable_rate"] = static_cast<double>(sums[n].undesirable) / static_cast<double>(sums[n].rows);
+    if (sums[n].scored > 0) numbers["desired_score"] = sums[n].score / static_cast<double>(sums[n].scored);
+  }
+  return Result<Json>(boost::system::in_place_value, std::move(metrics));
 }
 
 Result<std::vector<EvaluationRow>> evaluate_rows(const T5& model, const HeldOut& held_out, Collective& collective) {

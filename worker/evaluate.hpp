@@ -31,6 +31,14 @@ std::vector<std::int64_t> scored_rows(const HeldOut& held_out);
 /// {"NAME": {"loss": …, …}} of the held-out rows, on every rank.
 Result<Json> held_out_metrics(const T5& model, const HeldOut& held_out, Collective& collective);
 
+/// The rows that judged_metrics answers: evaluate.judged a norm, none of which evaluate_rows answers.
+std::vector<std::int64_t> judged_rows(const HeldOut& held_out);
+
+/// {"NAME": {"undesirable_rate": …, "desired_score": …}} of what the model writes for the judged rows, on every rank;
+/// without the score where no row has a desired output, and without a norm that has no such row. Errors: a judge that
+/// cannot be made.
+Result<Json> judged_metrics(const T5& model, const HeldOut& held_out, Collective& collective);
+
 /// evaluate.generations rows a norm with what the model writes for them (where a norm asks for alignments, also what it
 /// writes when it may write nothing else), and up to evaluate.examples a norm with
 /// log-probs alone; ascending by row, on every rank.

@@ -229,9 +229,14 @@ Status Worker::measure_held_out() {
   measured_ = step_;
   enter("evaluation");
   PLUMBLINE_ASSIGN(Json norms, held_out_metrics(model(), held_out(), context_.collective));
+  PLUMBLINE_ASSIGN(const Json judged, judged_metrics(model(), held_out(), context_.collective));
+  norms.merge_patch(judged);
   for (const auto& [name, numbers] : norms.items())
     log_info("step " + std::to_string(step_) + " held-out " + name + " loss " +
-             fixed(numbers.at("loss").get<double>(), 4));
+             fixed(numbers.at("loss").get<double>(), 4) +
+             (numbers.contains("undesirable_rate")
+                  ? " undesirable rate " + fixed(numbers.at("undesirable_rate").get<double>(), 4)
+                  : ""));
   if (rank() != 0) return {};
   return context_.session.send(
       StepDone{step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}});

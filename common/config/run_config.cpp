@@ -186,6 +186,9 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
   const std::vector<int>& sizes = config.snapshot.sizes;
   if (sizes.empty() || std::set<int>(sizes.begin(), sizes.end()).size() != sizes.size())
     return wrong("snapshot.sizes must be at least one size, each given once", "For example sizes: [32, 8, 2, 1].");
+  if (config.evaluate.patience > 0 && (config.evaluate.every == 0 || config.evaluate.judged == 0))
+    return wrong("evaluate.patience needs evaluate.every and evaluate.judged, which measure the undesirable rate",
+                 "For example evaluate: {every: 50, judged: 100, patience: 2}.");
   if (!is_loopback(config.control.bind))
     return wrong("control.bind is " + quoted_extract(config.control.bind) + ", not a loopback address",
                  "Until connections are encrypted the coordinator listens on this machine only: 127.0.0.1 or ::1.");

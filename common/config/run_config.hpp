@@ -85,6 +85,8 @@ struct EvaluateConfig {
   std::int64_t every = 0;  ///< held-out loss every this many steps (and at the start and end); 0: start and end only
   int examples = 128;      ///< held-out examples a norm for the loss
   int generations = 128;   ///< held-out examples a norm to generate for (start and end)
+  int judged = 0;    ///< held-out examples a norm, apart from those, to generate for and judge at each measurement
+  int patience = 0;  ///< such measurements in a row without a new lowest undesirable rate that end training; 0: none
   int max_new_tokens = 256;
   int batch_rows = 32;  ///< rows that are evaluated and generated together, whatever the number of workers
   friend bool operator==(const EvaluateConfig&, const EvaluateConfig&) = default;

@@ -144,10 +144,19 @@ void describe(Visitor& v, OptimizerConfig& c) {
 template <class Visitor>
 void describe(Visitor& v, EvaluateConfig& c) {
   v.key("every", c.every, Bounds{.min = 0, .max = 1e9},
-        "steps between measurements of the held-out loss; 0: at the start and the end only");
+        "steps between measurements on held-out examples: of the loss, and with `evaluate.judged` of the undesirable "
+        "rate; 0: at the start and the end only");
   v.key("examples", c.examples, Bounds{.min = 1, .max = 1 << 20}, "held-out examples of each norm for the loss");
   v.key("generations", c.generations, Bounds{.min = 1, .max = 1 << 20},
         "held-out examples of each norm that the model answers at the start and the end");
+  v.key(
+      "judged", c.judged, Bounds{.min = 0, .max = 1 << 20},
+      "held-out examples of each norm that the model answers at every measurement, for the norm's judge; none of them "
+      "is among those of `evaluate.generations`, which the report is about");
+  v.key("patience", c.patience, Bounds{.min = 0, .max = 1e6},
+        "early stopping: training ends when this many measurements in a row bring no lower undesirable rate (the mean "
+        "over the norms) than one before, the start model's included; the weights are those of that step. Needs "
+        "`evaluate.every` and `evaluate.judged`; 0: trains to the last step");
   v.key("max_new_tokens", c.max_new_tokens, Bounds{.min = 1, .max = 1 << 16}, "longest answer");
   v.key("batch_rows", c.batch_rows, Bounds{.min = 1, .max = 1 << 16},
         "examples that are evaluated together, whatever the number of workers");
@@ -210,8 +219,8 @@ void describe(Visitor& v, RunConfig& c) {
   v.section("evaluate", c.evaluate, "What is measured on held-out examples.");
   v.texts("compare", c.compare,
           "directory of a finished run whose final outputs the summary and the report show beside this run's, under "
-          "this name; it has the same dataset and answered the same held-out examples (the same `seed`, at least as "
-          "many `evaluate.generations`)");
+          "this name; it answered the same held-out examples (of the same dataset or one with the same held-out part, "
+          "with the same `seed` and at least as many `evaluate.generations`)");
   v.section("checkpoint", c.checkpoint, "When the run's state is saved.");
   v.section("snapshot", c.snapshot, "Pooled encoder vectors of a fixed probe set.");
   v.section("workers", c.workers, "Who computes, and where.");

@@ -223,13 +223,15 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 
 - `train.lanes` is at most `train.global_batch`, and `workers.count` at most `train.lanes`.
 - `workers.launcher: local` goes with one worker.
+- `evaluate.patience` goes with `evaluate.every` and `evaluate.judged`.
 - `control.worker_timeout_ms` is more than `control.heartbeat_ms`.
 
 ## What changes the weights
 
 For one dataset and one kind of machine, everything but `name`, `compare`, `evaluate.every`,
 `evaluate.examples`, `evaluate.generations`, `evaluate.max_new_tokens`, `checkpoint`, `snapshot`, `workers.count`,
-`workers.launcher`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them.
+`workers.launcher`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them,
+unless `evaluate.patience` is set: then what is measured, and when, decides where the run ends.
 )";
 }
 

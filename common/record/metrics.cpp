@@ -47,6 +47,23 @@ Result<std::vector<Json>> parse_metrics(std::string_view text, const std::string
   return lines;
 }
 
+std::optional<MeasuredRate> measured_rate(const Json& line) {
+  if (!line.is_object() || line.value("kind", Json()) != "heldout") return std::nullopt;
+  const auto step = line.find("step"), norms = line.find("norms");
+  if (step == line.end() || !step->is_number_integer() || norms == line.end() || !norms->is_object())
+    return std::nullopt;
+  double sum = 0;
+  int measured = 0;
+  for (const auto& [name, numbers] : norms->items()) {
+    const Json rate = numbers.is_object() ? numbers.value("undesirable_rate", Json()) : Json();
+    if (!rate.is_number()) continue;
+    sum += rate.get<double>();
+    ++measured;
+  }
+  if (measured == 0 || !(sum >= 0 && sum <= measured)) return std::nullopt;
+  return MeasuredRate{step->get<std::int64_t>(), sum / measured};
+}
+
 Status append_metrics(const std::filesystem::path& file, const Json& line) { return append_line(file, to_line(line)); }
 
 }  // namespace plumbline

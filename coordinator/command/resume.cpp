@@ -22,10 +22,11 @@ struct ResumeOptions {
 
 /// Keys that may change in the middle of a run. Any other would make its second part another computation than its
 /// first.
-constexpr std::array<std::string_view, 14> kChangeable = {"name",
+constexpr std::array<std::string_view, 15> kChangeable = {"name",
                                                           "compare",
                                                           "train.steps",
                                                           "evaluate.every",
+                                                          "evaluate.patience",
                                                           "snapshot.every",
                                                           "checkpoint.every",
                                                           "checkpoint.keep",

@@ -12,6 +12,7 @@
 //   …} generation_started {generation, world, launcher, group, fingerprint, resume_from, start_step, reason}
 //   generation_ended {…}                     worker_lost {…}
 //   checkpoint_committed {step, weights_sha256, generation}
+//   rate_measured {step, rate}               early_stop {step, rate, lowest_rate, lowest_step}
 //   snapshot_aggregated {…}                  evaluated {…}                         stop_requested {…}
 //   run_stopped {step}                       run_finished {…}                      run_failed {…}
 // Steps are not events: metrics.jsonl has them.
@@ -28,6 +29,7 @@
 #include "common/core/ids.hpp"
 #include "common/core/json.hpp"
 #include "common/core/result.hpp"
+#include "common/record/metrics.hpp"
 #include "common/record/run_layout.hpp"
 
 namespace plumbline {
@@ -87,6 +89,8 @@ struct RunRecord {
   Generation generation;                          ///< newest that started; 0 when none
   std::optional<CommittedCheckpoint> checkpoint;  ///< newest that was committed
   std::string fingerprint;                        ///< of the first generation's workers; empty when none joined yet
+  std::vector<MeasuredRate> rates;                ///< ascending by step; none beyond where the newest generation began,
+                                                  ///< but its own
   std::string outcome;                            ///< "", "stopped", "finished" or "failed" (of the newest start)
 };
 RunRecord replay(const std::vector<JournalEntry>& entries);

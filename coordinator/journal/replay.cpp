@@ -10,6 +10,8 @@ T member(const Json& data, const char* key, T otherwise) {
   if (found == data.end()) return otherwise;
   if constexpr (std::is_same_v<T, std::string>)
     return found->is_string() ? found->template get<T>() : otherwise;
+  else if constexpr (std::is_floating_point_v<T>)
+    return found->is_number() ? found->template get<T>() : otherwise;
   else
     return found->is_number_integer() ? found->template get<T>() : otherwise;
 }
@@ -18,6 +20,9 @@ T member(const Json& data, const char* key, T otherwise) {
 
 RunRecord replay(const std::vector<JournalEntry>& entries) {
   RunRecord run;
+  const auto forget_rates_beyond = [&](std::int64_t step) {
+    while (!run.rates.empty() && run.rates.back().step > step) run.rates.pop_back();
+  };
   for (const auto& [seq, time, event, data] : entries) {
     if (event == "coordinator_started") run.outcome.clear();
     if (event == "run_stopped") run.outcome = "stopped";
@@ -26,6 +31,12 @@ RunRecord replay(const std::vector<JournalEntry>& entries) {
     if (event == "generation_started") {
       run.generation = Generation(member<std::uint64_t>(data, "generation", run.generation.value()));
       if (run.fingerprint.empty()) run.fingerprint = member<std::string>(data, "fingerprint", "");
+      forget_rates_beyond(member<std::int64_t>(data, "start_step", 0));
+    }
+    if (event == "rate_measured") {
+      const auto step = member<std::int64_t>(data, "step", 0);
+      forget_rates_beyond(step - 1);
+      run.rates.push_back({step, member<double>(data, "rate", 1.0)});
     }
     if (event == "checkpoint_committed")
       run.checkpoint = {Step(member<std::int64_t>(data, "step", 0)), member<std::string>(data, "weights_sha256", "")};

@@ -119,7 +119,11 @@ void Transition::welcome_all() {
         "welcome " + rank_name(rank));
   }
   note("all " + std::to_string(state_.world) + " workers have joined, at step " + std::to_string(committed_step()));
-  state_.leases = LeaseWindow(facts_.lease, committed_step());
+  std::erase_if(state_.rates, [&](const MeasuredRate& measured) { return measured.step > committed_step(); });
+  LeasePolicy policy = facts_.lease;
+  if (const auto end = early_end(facts_.early_stop, state_.rates)) policy.steps = *end;
+  state_.leases = LeaseWindow(policy, committed_step());
+  state_.leases.limit(furthest_step(facts_.early_stop, state_.rates, committed_step()));
   grant_all(state_.leases.open(), "first lease");
 }
 

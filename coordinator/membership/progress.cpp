@@ -68,11 +68,34 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
     return note("step " + std::to_string(done.step) + " is known already", Tone::kQuiet);
   speaker.member->step = std::max(speaker.member->step, done.step);
   act(action::AppendMetrics{done.metrics}, "metrics of step " + std::to_string(done.step));
+  if (const auto rate = measured_rate(done.metrics); rate && rate->step == done.step) measured(*rate);
   if (!trained) return;
   speaker.member->phase = "training";
   const auto grant = state_.leases.advance(done.step, seconds_of(done.metrics));
   if (grant && state_.phase == GroupPhase::kTraining)
     grant_all(*grant, "step " + std::to_string(done.step) + " is taken");
+}
+
+/// Where patience ends, the run does; otherwise the steps to the next measurement may be granted.
+void Transition::measured(const MeasuredRate& rate) {
+  if (!state_.rates.empty() && state_.rates.back().step >= rate.step) return;  // known from before a restart
+  state_.rates.push_back(rate);
+  journal("rate_measured", {{"step", rate.step}, {"rate", rate.rate}});
+  if (state_.phase != GroupPhase::kTraining) return;
+  if (!early_end(facts_.early_stop, state_.rates)) {
+    if (const auto grant = state_.leases.limit(furthest_step(facts_.early_stop, state_.rates, state_.leases.start())))
+      grant_all(*grant, "the undesirable rate at step " + std::to_string(rate.step) + " is known");
+    return;
+  }
+  const auto grant = state_.leases.finish();
+  if (!grant) return;
+  const MeasuredRate lowest = *lowest_rate(state_.rates);
+  journal("early_stop",
+          {{"step", rate.step}, {"rate", rate.rate}, {"lowest_rate", lowest.rate}, {"lowest_step", lowest.step}});
+  const std::string reason = "training ends early at step " + std::to_string(rate.step) +
+                             ": the undesirable rate was lowest at step " + std::to_string(lowest.step);
+  note(reason);
+  grant_all(*grant, reason);
 }
 
 void Transition::heard(const Speaker& speaker, const PartWritten& part) {

@@ -6,12 +6,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "common/core/clock.hpp"
 #include "coordinator/journal/journal.hpp"
 #include "coordinator/membership/action.hpp"
 #include "coordinator/membership/event.hpp"
 #include "coordinator/schedule/checkpoint_parts.hpp"
+#include "coordinator/schedule/early_stop.hpp"
 #include "coordinator/schedule/lease_window.hpp"
 
 namespace plumbline {
@@ -20,7 +22,8 @@ namespace plumbline {
 struct RunFacts {
   int workers = 1;  ///< asked for
   int lanes = 12;
-  LeasePolicy lease;       ///< lease.steps is the run's length
+  LeasePolicy lease;  ///< lease.steps is the run's length, unless it stops early
+  EarlyStopPolicy early_stop;
   int max_restarts = 3;    ///< of died groups in a row without a new checkpoint
   bool supervised = true;  ///< false: a person starts the group, and it is not started again
   std::string launcher;    ///< its name
@@ -66,6 +69,7 @@ struct RunState {
   Generation generation;                          ///< of the group that is, or of the last one
   std::optional<CommittedCheckpoint> checkpoint;  ///< newest committed: where a group resumes
   std::string fingerprint;                        ///< of the run's first group; empty until it has joined
+  std::vector<MeasuredRate> rates;                ///< on the way to where training is, ascending by step
   GroupPhase phase = GroupPhase::kNone;
   bool begun = false;  ///< Begin came
 

@@ -56,6 +56,7 @@ class Transition {
   void heard(const Speaker&, const Other&);
   /// A worker said what none of ours says: its connection is ended, and with it the group.
   void violation(const Speaker&, const std::string& what);
+  void measured(const MeasuredRate& rate);
   void send_all(const Message& message, const std::string& reason);
   void grant_all(const Grant& grant, const std::string& reason);
 

@@ -157,6 +157,7 @@
       const both = (key, word) => [{name: (word || '') + 'training', points: train[key], colour: index}, {name: (word || '') + 'held out', points: held[key], colour: index, dots: true, dashed: true}];
       const grid = element('div', {class: 'grid'});
       const add = (key, title, note, zero) => { if (train[key] || held[key]) grid.append(Charts.lines({title, note, lines: both(key), zero, label: null})); };
+      add('undesirable_rate', 'Undesirable rate', 'of held-out examples kept for this', true);
       add('loss', 'Loss', 'of the norm’s objective', false);
       if (train['rewards/margins'] || held['rewards/margins'])
         add('rewards/margins', 'Reward margin', 'β-scaled log-ratio, desired − undesired', true);

@@ -11,18 +11,33 @@ namespace {
 constexpr double kSmoothing = 0.3;  ///< weight of the newest step's duration
 }
 
-Grant LeaseWindow::open() { return grant(std::min(policy_.steps, start_ + 1)); }
+Grant LeaseWindow::open() { return grant(std::min({policy_.steps, limit_, start_ + 1})); }
 
 std::optional<Grant> LeaseWindow::advance(std::int64_t step, double seconds) {
   if (step <= newest_) return std::nullopt;
   newest_ = step;
   if (seconds > 0 && std::isfinite(seconds))
     step_seconds_ = step_seconds_ == 0 ? seconds : (1 - kSmoothing) * step_seconds_ + kSmoothing * seconds;
+  return extend();
+}
+
+std::optional<Grant> LeaseWindow::extend() {
   if (last_) return std::nullopt;
   const std::int64_t window = length();
-  const std::int64_t target = std::min(policy_.steps, newest_ + window);
+  const std::int64_t target = std::min({policy_.steps, limit_, newest_ + window});
   if (target <= end_ || 2 * (end_ - newest_) > window) return std::nullopt;
   return grant(target);
+}
+
+std::optional<Grant> LeaseWindow::limit(std::int64_t step) {
+  limit_ = grants_ == 0 ? step : std::max(limit_, step);
+  return grants_ == 0 ? std::nullopt : extend();
+}
+
+std::optional<Grant> LeaseWindow::finish() {
+  if (last_) return std::nullopt;
+  last_ = true;
+  return grant(end_);
 }
 
 std::optional<Grant> LeaseWindow::stop() {

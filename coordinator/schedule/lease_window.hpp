@@ -9,10 +9,13 @@
 //     an earlier lease therefore agree on every step up to that end, the second waits there for the last lease, and
 //     both finish at the same step;
 //   - whether the end is a stop is said only in the last lease, so no rank finishes as if trained while another stops.
+// Where a decision about later steps waits for something that is measured at a step (early stopping), that step is the
+// limit: no lease reaches beyond it until the limit is moved, and a run that is to end there ends there exactly.
 // The window is about a second of steps (never fewer than two): long enough that nobody waits, as it is extended when
 // half of it is used; short enough that a stop, which lets the granted steps be taken, comes soon.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "common/core/ids.hpp"
@@ -44,6 +47,11 @@ class LeaseWindow {
   /// `step` is taken, in `seconds`. A longer grant when half of the window is used. A step that is not new changes
   /// nothing.
   std::optional<Grant> advance(std::int64_t step, double seconds);
+  /// No grant reaches beyond `step`, a limit that never falls; before open() it grants nothing. A longer grant where
+  /// the window waits for it.
+  std::optional<Grant> limit(std::int64_t step);
+  /// The run ends where its grants end now: the last grant. None when the last one is granted already.
+  std::optional<Grant> finish();
   /// The last grant, for a stop at the end of what is granted; none when the last one is granted already.
   std::optional<Grant> stop();
 
@@ -55,12 +63,14 @@ class LeaseWindow {
 
  private:
   [[nodiscard]] std::int64_t length() const;
+  std::optional<Grant> extend();
   Grant grant(std::int64_t end);
 
   LeasePolicy policy_;
   std::int64_t start_ = 0, newest_ = 0, end_ = 0;
-  double step_seconds_ = 0;  ///< smoothed; 0: unknown
-  std::uint64_t grants_ = 0;
+  std::int64_t limit_ = std::numeric_limits<std::int64_t>::max();
+  double step_seconds_ = 0;   ///< smoothed; 0: unknown
+  std::uint64_t grants_ = 0;  ///< 0: not opened
   bool last_ = false, stop_ = false;
 };
 

@@ -43,6 +43,23 @@ Status check_norms(const RunConfig& config, const DatasetInfo& info) {
   return {};
 }
 
+/// Early stopping needs examples that the report is not about.
+Status check_judged(const RunConfig& config, const Dataset& dataset) {
+  const EvaluateConfig& evaluate = config.evaluate;
+  if (evaluate.judged == 0) return {};
+  const auto& norms = dataset.info().norms;
+  std::vector<bool> judged(norms.size(), false);
+  for (const std::int64_t row :
+       held_out_rows(dataset.held_out(), norms.size(), evaluate.judged, config.seed, evaluate.generations))
+    judged[dataset.held_out().norm(row)] = true;
+  for (std::size_t n = 0; n < norms.size(); ++n)
+    if (!judged[n])
+      return usage_error("the norm \"" + norms[n].name + "\" has no held-out example beyond the " +
+                             std::to_string(evaluate.generations) + " that the report is about",
+                         "evaluate.judged", "Lower evaluate.generations, hold out more examples, or set it to 0.");
+  return {};
+}
+
 /// The vocabulary of the model that the run starts from, whose files are checked as far as they vouch for themselves.
 Result<int> start_vocabulary(const ModelConfig& model) {
   if (model.init == "random") return model.vocab_size;
@@ -109,6 +126,7 @@ Status create_run(const RunLayout& layout, const RunConfig& given) {
   PLUMBLINE_TRY(check_norms(config, dataset.info()));
   PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), dataset.info().norms.size()));
   PLUMBLINE_TRY(check_model(config, dataset.info()));
+  PLUMBLINE_TRY(check_judged(config, dataset));
   PLUMBLINE_TRY(check_compared(config, dataset));
   PLUMBLINE_TRY(check_port(config.control));
 

@@ -15,7 +15,10 @@ Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& conf
   std::filesystem::create_directories(layout.logs(), ec);
   PLUMBLINE_TRY(init_log({.level = "info", .file = layout.coordinator_log()}));
   if (const auto outcome = finished_outcome(run)) {
-    spdlog::info("the run has finished already, at step {}; set train.steps higher to go on", outcome->step.value());
+    spdlog::info(
+        "the run has finished already, at step {}; set train.steps higher to go on (and evaluate.patience to 0 where "
+        "it ended early)",
+        outcome->step.value());
     return *outcome;
   }
   Coordinator coordinator(std::move(run));

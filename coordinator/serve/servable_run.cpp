@@ -48,11 +48,14 @@ std::set<Step> committed_steps(const std::vector<JournalEntry>& entries) {
   return steps;
 }
 
+EarlyStopPolicy early_stop_of(const RunConfig& config) { return {config.evaluate.every, config.evaluate.patience}; }
+
 RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers, const Launcher& launcher) {
   RunFacts facts;
   facts.workers = workers;
   facts.lanes = config.train.lanes;
   facts.lease.steps = config.train.steps;
+  facts.early_stop = early_stop_of(config);
   facts.max_restarts = config.workers.max_restarts;
   facts.supervised = launcher.restarts();
   facts.launcher = launcher.name();
@@ -100,6 +103,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.generation = record.generation;
   state.checkpoint = record.checkpoint;
   state.fingerprint = record.fingerprint;
+  state.rates = record.rates;
   RunFacts facts = facts_of(layout, config, workers, *launcher);
   return ServableRun{.layout = layout,
                      .config = config,
@@ -119,7 +123,8 @@ std::optional<RunOutcome> finished_outcome(const ServableRun& run) {
   const RunRecord record = replay(run.journal.entries());
   std::error_code ec;
   if (record.outcome != "finished" || !record.checkpoint || !fs::exists(run.layout.summary(), ec)) return std::nullopt;
-  if (record.checkpoint->step.value() < run.config.train.steps) return std::nullopt;
+  const bool ended_early = early_end(early_stop_of(run.config), record.rates).has_value();
+  if (record.checkpoint->step.value() < run.config.train.steps && !ended_early) return std::nullopt;
   return RunOutcome{record.checkpoint->step, record.checkpoint->weights_sha256};
 }
 

@@ -47,6 +47,28 @@ class Exactness(EndToEnd):
         self.plumbline("train", "tiny.yaml", "--run", "alone", "--workers", 1, *steps)
         self.assertEqual(weights_sha256(run), weights_sha256(self.dir / "alone"))
 
+    def test_early_stopping_ends_at_one_step_whatever_happens(self):
+        # A model of random weights answers in gibberish, which breaks no norm: no rate is ever lower than the first.
+        early = ["--set", "train.steps=240", "--set", "evaluate.every=8", "--set", "evaluate.judged=4", "--set", "evaluate.patience=3",
+                 "--set", "evaluate.generations=6", "--set", "checkpoint.every=4"]
+        for workers in (1, 3):
+            self.plumbline("train", "tiny.yaml", "--run", f"early-{workers}", "--workers", workers, *early)
+            ended = journal(self.dir / f"early-{workers}", "early_stop")
+            self.assertEqual([entry["data"]["step"] for entry in ended], [24])
+        run = self.dir / "killed"
+        train = self.start("train", "tiny.yaml", "--run", run, "--workers", 2, *early)
+        wait_until(lambda: len(journal(run, "rate_measured")) >= 2, what="two measurements")
+        victim = max(self.status(run)["workers"], key=lambda worker: worker["rank"])
+        os.kill(victim["pid"], signal.SIGKILL)
+        self.assertEqual(train.wait(120), 0)
+        self.assertEqual(journal(run, "run_finished")[-1]["data"]["step"], 24)
+        for other in ("early-3", "killed"):
+            self.assertEqual(weights_sha256(self.dir / other), weights_sha256(self.dir / "early-1"))
+        out, err = self.plumbline("resume", run)
+        self.assertIn("has finished already", out + err)
+        self.plumbline("resume", run, "--set", "evaluate.patience=0", "--set", "train.steps=32")
+        self.assertEqual(journal(run, "run_finished")[-1]["data"]["step"], 32)
+
     def test_a_killed_coordinator_leaves_a_resumable_run(self):
         run = self.dir / "orphaned"
         steps = ["--set", "train.steps=120", "--set", "checkpoint.every=8"]

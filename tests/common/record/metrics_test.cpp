@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "tests/common/scratch.hpp"
 
 namespace plumbline {
@@ -96,6 +98,20 @@ TEST_F(MetricsTest, AWrongLineIsNamed) {
     EXPECT_EQ(lines.error().where, file("metrics.jsonl").string() + ":2") << bad;
   }
   EXPECT_EQ(read_metrics(file("absent")).error().where, file("absent").string());
+}
+
+TEST(MeasuredRate, IsTheMeanOverTheNormsThatHaveOne) {
+  const auto line = [](const Json& norms) { return Json{{"kind", "heldout"}, {"step", 4}, {"norms", norms}}; };
+  EXPECT_EQ(measured_rate(
+                line({{"a", {{"undesirable_rate", 0.5}}}, {"b", {{"undesirable_rate", 0.25}}}, {"c", {{"loss", 1}}}})),
+            (MeasuredRate{4, 0.375}));
+  EXPECT_FALSE(measured_rate(line({{"a", {{"loss", 0.5}}}}))) << "nothing was judged";
+  for (const Json& bad : {Json(1.5), Json(-0.5), Json("0.5"), Json(std::nan(""))})
+    EXPECT_FALSE(measured_rate(line({{"a", {{"undesirable_rate", bad}}}}))) << bad;
+  EXPECT_FALSE(measured_rate({{"kind", "train"}, {"step", 4}, {"norms", {{"a", {{"undesirable_rate", 0.5}}}}}}));
+  EXPECT_FALSE(measured_rate({{"kind", "heldout"}, {"step", "4"}, {"norms", {{"a", {{"undesirable_rate", 0.5}}}}}}));
+  for (const Json& other : {Json(), Json(3), Json::array(), line(3), line({{"a", 3}})})
+    EXPECT_FALSE(measured_rate(other));
 }
 
 TEST_F(MetricsTest, ALineIsBounded) {

@@ -42,6 +42,15 @@ TEST(Replay, TheOutcomeIsOfTheNewestStart) {
   EXPECT_EQ(replay({kStart, event("run_stopped"), kStart, event("run_finished")}).outcome, "finished");
 }
 
+TEST(Replay, RatesAreThoseOnTheWayToWhereTrainingIs) {
+  const auto rate = [](int step, double value) { return event("rate_measured", {{"step", step}, {"rate", value}}); };
+  const JournalEntry second = event("generation_started", {{"generation", 2}, {"start_step", 10}});
+  EXPECT_EQ(replay({kStart, kFirst, rate(0, 0.5), rate(10, 0.25), rate(20, 0.75), second}).rates,
+            (std::vector<MeasuredRate>{{0, 0.5}, {10, 0.25}}));
+  EXPECT_EQ(replay({kStart, kFirst, rate(0, 0.5), rate(10, 0.25), rate(20, 0.75), second, rate(20, 0.125)}).rates,
+            (std::vector<MeasuredRate>{{0, 0.5}, {10, 0.25}, {20, 0.125}}));
+}
+
 TEST(Replay, PassesOverWhatItDoesNotKnow) {
   const RunRecord run =
       replay({event("from_the_future", {{"step", 1}}), event("generation_started", {{"generation", "two"}}),

@@ -52,6 +52,41 @@ TEST(LeaseWindow, NobodyWaitsForIt) {
   }
 }
 
+TEST(LeaseWindow, WaitsAtItsLimit) {
+  LeaseWindow window(policy_of(100), 0);
+  EXPECT_FALSE(window.limit(0)) << "nothing is granted before open()";
+  EXPECT_EQ(window.open().end_step, 0) << "the start model is to be measured first";
+  const auto first = window.limit(5);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->end_step, 2);
+  for (std::int64_t step = 1; step <= 5; ++step) {
+    window.advance(step, 0.001);
+    EXPECT_LE(window.end(), 5);
+  }
+  EXPECT_EQ(window.end(), 5);
+  EXPECT_FALSE(window.last());
+  EXPECT_FALSE(window.limit(3)) << "it does not fall";
+  const auto more = window.limit(10);
+  ASSERT_TRUE(more);
+  EXPECT_EQ(more->end_step, 10);
+  EXPECT_FALSE(more->last);
+}
+
+TEST(LeaseWindow, FinishesWhereItStands) {
+  LeaseWindow window(policy_of(100), 4);
+  window.limit(5);
+  window.open();
+  window.advance(5, 0.1);
+  const auto last = window.finish();
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->end_step, 5);
+  EXPECT_TRUE(last->last);
+  EXPECT_FALSE(last->stop) << "the run is trained to its end";
+  EXPECT_FALSE(window.finish());
+  EXPECT_FALSE(window.stop());
+  EXPECT_FALSE(window.limit(90));
+}
+
 TEST(LeaseWindow, TheLastLeaseEndsTheRun) {
   LeaseWindow window(policy_of(3), 0);
   EXPECT_FALSE(window.open().last);

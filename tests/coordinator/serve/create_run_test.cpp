@@ -137,6 +137,17 @@ TEST_F(CreateRunTest, AddressesThatDoNotDo) {
   }
 }
 
+TEST_F(CreateRunTest, EarlyStoppingNeedsExamplesOfItsOwn) {
+  config.evaluate.every = 4, config.evaluate.judged = 2, config.evaluate.patience = 1;
+  config.evaluate.generations = 1000;
+  const Error error = refused();
+  EXPECT_EQ(error.code, ErrorCode::kUsage);
+  EXPECT_EQ(error.where, "evaluate.judged");
+  EXPECT_THAT(error.message, HasSubstr("no held-out example beyond the 1000"));
+  config.evaluate.generations = 1;
+  create_run(layout, config).value();
+}
+
 TEST_F(CreateRunTest, RunsToCompareWithAreFinishedAndAnsweredTheSameExamples) {
   const RunLayout other(fs::path(testing::TempDir()) / "plumbline_CreateRunTest_compared");
   fs::remove_all(other.root());
@@ -148,20 +159,22 @@ TEST_F(CreateRunTest, RunsToCompareWithAreFinishedAndAnsweredTheSameExamples) {
     std::vector<EvaluationRow> rows;
     for (const std::int64_t number : numbers) {
       EvaluationRow row;
-      row.row = number, row.norm = "polite", row.output = "a";
+      row.row = number, row.output = "a";
+      row.id = to_string(dataset.held_out().id(number));
+      row.norm = dataset.info().norms[dataset.held_out().norm(number)].name;
       rows.push_back(row);
     }
     write_evaluation(other.evaluation_rows(Step(3)), rows).value();
   };
   {
     Journal journal = Journal::open(other).value();
-    journal.append("run_created", {{"dataset_hash", dataset.content_hash()}}).value();
+    journal.append("run_created", Json::object()).value();
     journal.append("checkpoint_committed", {{"step", 3}, {"weights_sha256", "w"}}).value();
     answer({0});
     EXPECT_THAT(to_string(refused()), HasSubstr("is not finished"));
     journal.append("run_finished", {{"step", 3}}).value();
   }
-  EXPECT_THAT(to_string(refused()), HasSubstr("answered other held-out examples"));
+  EXPECT_THAT(to_string(refused()), HasSubstr("did not answer"));
   auto rows = held_out_rows(dataset.held_out(), dataset.info().norms.size(), config.evaluate.generations, config.seed);
   std::sort(rows.begin(), rows.end());
   answer(rows);

@@ -1,5 +1,6 @@
 #include "worker/evaluate.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/worker/training/tiny_run.hpp"
@@ -122,6 +123,50 @@ TEST_F(EvaluateTest, HeldOutLossAndOutputsDoNotDependOnTheRanks) {
   }
   EXPECT_EQ(expected_rows.size(), 18u);
   EXPECT_EQ(generated, 12u);
+}
+
+TEST_F(EvaluateTest, JudgedOutputsAreThoseOfOtherExamplesAndDoNotDependOnTheRanks) {
+  run_.config.evaluate.judged = 3;
+  const HeldOut held{&run_.config, &run_.dataset, tokenizer_.get(),
+                     norm_objectives(run_.config, run_.dataset.info()).value(), nullptr};
+  const auto rows = judged_rows(held);
+  EXPECT_EQ(rows.size(), 9u);
+  Json expected;
+  std::vector<EvaluationRow> written;
+  for (const int ranks : {1, 2, 4})
+    run_ranks(ranks, [&](Collective& collective) {
+      const auto model = run_.start_model();
+      const Json metrics = judged_metrics(*model, held, collective).value();
+      const auto reported = evaluate_rows(*model, held, collective).value();
+      if (collective.rank() != 0) return;
+      if (ranks == 1) expected = metrics, written = reported;
+      EXPECT_EQ(metrics, expected) << ranks << " ranks";
+    });
+  for (const EvaluationRow& row : written)
+    if (row.output) {
+      EXPECT_EQ(std::find(rows.begin(), rows.end(), row.row), rows.end());
+    }
+  ASSERT_EQ(expected.size(), 3u);
+  for (const auto& [name, numbers] : expected.items()) {
+    const double rate = numbers.at("undesirable_rate");
+    EXPECT_NEAR(rate * 3, std::round(rate * 3), 1e-12) << "a share of three outputs";
+  }
+  EXPECT_TRUE(expected.at("polite").contains("desired_score"));
+
+  // The same outputs, judged here.
+  const auto model = run_.start_model();
+  run_.config.evaluate.generations = 8;  // all there are
+  const auto all = evaluate_rows(*model, held, *make_self_collective()).value();
+  for (const auto& norm : run_.dataset.info().norms) {
+    const auto judge = make_judge(norm, "").value();
+    int undesirable = 0;
+    for (const EvaluationRow& row : all)
+      if (row.norm == norm.name && std::find(rows.begin(), rows.end(), row.row) != rows.end())
+        undesirable += judge->judge(row.source, *row.output).undesirable ? 1 : 0;
+    EXPECT_DOUBLE_EQ(expected.at(norm.name).at("undesirable_rate"), undesirable / 3.0);
+  }
+  run_.config.evaluate.judged = 0;
+  EXPECT_TRUE(judged_metrics(*model, held, *make_self_collective()).value().empty());
 }
 
 TEST_F(EvaluateTest, KtosHeldOutMetricsDoNotDependOnTheRanks) {
