@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "coordinator/command/command.hpp"
+#include "coordinator/inspect/table.hpp"
 
 int main(int argc, char** argv) {
   using namespace plumbline;
@@ -27,6 +28,6 @@ int main(int argc, char** argv) {
   }
   const Status status = body();
   if (status.has_value()) return 0;
-  std::fprintf(stderr, "plumbline: %s\n", to_string(status.error()).c_str());
+  std::fprintf(stderr, "plumbline: %s\n", printable_lines(to_string(status.error())).c_str());
   return static_cast<int>(status.error().code);
 }

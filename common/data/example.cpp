@@ -21,6 +21,12 @@ std::string big_endian(std::uint64_t value) {
 
 std::string to_string(ExampleId id) { return to_hex(big_endian(id.high) + big_endian(id.low)); }
 
+bool plain_attribute_name(const std::string& name) {
+  constexpr std::size_t kMost = 200;
+  return !name.empty() && name.size() <= kMost && name != "." && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
+}
+
 void finish(Example& example, bool has_desired, bool has_undesired) {
   PLUMBLINE_CHECK(has_desired || has_undesired, "an example has a desired or an undesired output");
   example.kind = !has_undesired ? ExampleKind::kDemonstration

@@ -25,6 +25,9 @@ struct Example {
   std::map<std::string, float> attributes;  ///< numbers known about the example: root_length, divergence
 };
 
+/// Whether a shard takes an attribute of this name: not empty, at most 200 bytes, no slash or NUL, not ".".
+bool plain_attribute_name(const std::string& name);
+
 /// Sets kind from which sides are present and id from the content.
 void finish(Example& example, bool has_desired, bool has_undesired);
 

@@ -10,15 +10,8 @@ namespace plumbline {
 
 namespace {
 
-constexpr std::size_t kMaxAttributeName = 200;
-
 const std::vector<std::int32_t>& tokens_of(const TokenizedExample& example, Side side) {
   return side == Side::kSource ? example.source : side == Side::kDesired ? example.desired : example.undesired;
-}
-
-bool plain_attribute_name(const std::string& name) {
-  return !name.empty() && name.size() <= kMaxAttributeName && name != "." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
 }
 
 Status check_examples(const std::filesystem::path& file, const ShardHeader& header,

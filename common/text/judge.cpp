@@ -153,6 +153,11 @@ Result<std::unique_ptr<Judge>> make_rule_judge(const RuleSet& rules, const std::
   return RuleJudge::make(rules, where);
 }
 
+Status check_judges(const std::vector<Norm>& norms, const std::string& dataset_dir) {
+  for (const Norm& norm : norms) PLUMBLINE_TRY(make_judge(norm, dataset_dir));
+  return {};
+}
+
 Result<std::unique_ptr<Judge>> make_judge(const Norm& norm, const std::string& dataset_dir) {
   if (norm.judge == JudgeKind::kRules) return make_rule_judge(norm.rules, "norm " + norm.name);
   PLUMBLINE_ASSIGN(NgramClassifier classifier,

@@ -59,6 +59,8 @@ class Judge {
 };
 /// The norm's judge. `dataset_dir` is where a classifier's file lies.
 Result<std::unique_ptr<Judge>> make_judge(const Norm& norm, const std::string& dataset_dir);
+/// Whether each norm's judge can be made: what would otherwise be found out when the training is over.
+Status check_judges(const std::vector<Norm>& norms, const std::string& dataset_dir);
 /// A judge over `rules` alone (also the rule filter of a norm judged by a classifier).
 Result<std::unique_ptr<Judge>> make_rule_judge(const RuleSet& rules, const std::string& where);
 /// The rule filter's answer in place of a refused output.

@@ -67,13 +67,25 @@ Status print_summary(const RunLayout& layout) {
   return {};
 }
 
+/// Nothing, an empty folder, or a run on quickstart's own dataset: no other run is gone on with, shown or removed.
+Status check_own(const RunLayout& layout, const fs::path& data) {
+  if (!fs::exists(layout.root()) || fs::is_empty(layout.root())) return {};
+  if (fs::exists(layout.journal())) {
+    const auto config = load_run_config(layout.config(), {});
+    if (config.has_value() && fs::path(config->data) == fs::absolute(data).lexically_normal()) return {};
+  }
+  return usage_error("this folder holds something else than a quickstart run, so it is left alone",
+                     layout.root().string(), "Name another folder with --run.");
+}
+
 Status run_quickstart(const QuickstartOptions& options) {
   const RunLayout layout(options.run);
   const fs::path data = options.run + "-data";
+  PLUMBLINE_ASSIGN(auto overrides, parse_overrides(options.set));
+  overrides.push_back(text_override("data", data.string()));
+  PLUMBLINE_ASSIGN(const RunConfig config, load_run_config(configs_folder() / "quickstart.yaml", overrides));
+  PLUMBLINE_TRY(check_own(layout, data));
   if (options.replace) {
-    if (fs::exists(layout.root()) && !fs::exists(layout.journal()) && !fs::is_empty(layout.root()))
-      return usage_error("this folder holds no run, so it is left alone", options.run,
-                         "name another folder with --run");
     std::error_code ignored;
     fs::remove_all(layout.root(), ignored);
   }
@@ -81,10 +93,6 @@ Status run_quickstart(const QuickstartOptions& options) {
     say(fmt::format("{} is finished already; `./plumbline quickstart --replace` runs it again.", options.run));
     return print_summary(layout);
   }
-
-  PLUMBLINE_ASSIGN(auto overrides, parse_overrides(options.set));
-  overrides.push_back(text_override("data", data.string()));
-  PLUMBLINE_ASSIGN(const RunConfig config, load_run_config(configs_folder() / "quickstart.yaml", overrides));
 
   if (!fs::exists(data / "dataset.json") || options.replace) {
     PLUMBLINE_TRY(init_log({}));

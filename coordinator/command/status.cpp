@@ -6,6 +6,7 @@
 
 #include "common/wire/client.hpp"
 #include "coordinator/command/command.hpp"
+#include "coordinator/inspect/table.hpp"
 #include "coordinator/serve/status.hpp"
 
 namespace plumbline {
@@ -42,7 +43,7 @@ Result<Json> look(const RunLayout& layout) {
 
 Status print(const Json& status, bool json) {
   try {
-    std::fputs((json ? status.dump() + "\n" : status_text(status)).c_str(), stdout);
+    std::fputs((json ? status.dump() + "\n" : printable_lines(status_text(status))).c_str(), stdout);
   } catch (const std::exception& e) {
     return run_error(std::string("the coordinator's answer cannot be read: ") + e.what(), {},
                      "Is it of another version? Compare with: plumbline --version");

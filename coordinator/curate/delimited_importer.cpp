@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "common/data/example.hpp"
 #include "coordinator/curate/jsonl_importer.hpp"
 
 namespace plumbline {
@@ -77,7 +78,11 @@ class ColumnFinder {
 
   Result<std::size_t> find(const std::string& name) const {
     const auto found = std::find(header_.begin(), header_.end(), name);
-    if (found != header_.end()) return static_cast<std::size_t>(found - header_.begin());
+    if (found != header_.end()) {
+      if (std::find(found + 1, header_.end(), name) != header_.end())
+        return data_error(fmt::format("the file has several columns \"{}\"", name), where_, "Give each its own name.");
+      return static_cast<std::size_t>(found - header_.begin());
+    }
     std::string known;
     for (const std::string& column : header_) {
       if (known.size() > 200) break;
@@ -114,6 +119,9 @@ Result<Columns> find_columns(const DelimitedFormat& format, const std::vector<st
     PLUMBLINE_ASSIGN(columns.group, finder.find(format.group));
   }
   for (const std::string& name : format.attributes) {
+    if (!plain_attribute_name(name))
+      return data_error(
+          "the column \"" + name + "\" cannot be an attribute: its name must be 1 to 200 bytes without a slash", where);
     PLUMBLINE_ASSIGN(const std::size_t place, finder.find(name));
     columns.attributes.emplace_back(name, place);
   }

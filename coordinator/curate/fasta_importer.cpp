@@ -134,6 +134,10 @@ Status FastaImporter::read(LineReader& lines, ImportSink& sink) const {
     if (!rows.empty()) sink.leave_out(Reason::kSingleRow, rows.front().line);
     return {};
   }
+  if (format_.max_rows > 0 && rows.size() < static_cast<std::size_t>(format_.min_rows)) {
+    sink.leave_out(Reason::kTooFewRows, rows.front().line);
+    return {};
+  }
   const std::string file = std::filesystem::path(lines.file()).filename().string();
   const std::uint64_t seed = XXH3_64bits_withSeed(file.data(), file.size(), seed_);
   std::set<std::vector<std::size_t>> drawn;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "common/data/example.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -23,6 +25,8 @@ Status read_attributes(const Json& row, const std::string& key, const std::strin
     return data_error(quote(key) + " holds more than " + std::to_string(kMaxAttributes) + " numbers", where);
   for (const auto& [name, value] : object.items()) {
     if (value.is_null()) continue;
+    if (!plain_attribute_name(name))
+      return data_error(quote(key) + ": a name must be 1 to 200 bytes without a slash", where);
     if (!value.is_number() || !std::isfinite(value.get<float>()))
       return data_error(quote(key) + ": " + quote(name) + " must be a number", where);
     attributes[name] = value.get<float>();

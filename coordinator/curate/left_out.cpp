@@ -27,6 +27,8 @@ Words words_of(Reason reason) {
       return {"row_too_long", "the row of the alignment has more residues than max_residues"};
     case Reason::kSingleRow:
       return {"single_row", "fewer than two rows of the alignment are left"};
+    case Reason::kTooFewRows:
+      return {"too_few_rows", "the alignment has fewer rows than rows_per_example asks for"};
     case Reason::kEmptySource:
       return {"empty_source", "the source is empty"};
     case Reason::kEmptyOutput:

@@ -18,6 +18,7 @@ enum class Reason {
   kRowOfGaps,
   kRowTooLong,
   kSingleRow,
+  kTooFewRows,
   kEmptySource,
   kEmptyOutput,
   kDesiredEqualsUndesired,

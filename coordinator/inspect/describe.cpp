@@ -35,6 +35,7 @@ bool looks_like_hdf5(const fs::path& file) {
 Result<Json> describe_folder(const fs::path& folder, const InspectOptions& options) {
   if (has(folder, "dataset.json")) {
     PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(folder, Verify::kHashes));
+    PLUMBLINE_TRY(check_judges(dataset.info().norms, folder.string()));
     return describe_dataset(dataset, options);
   }
   if (has(folder, "MANIFEST.json") || (has(folder, "config.json") && has(folder, "model.safetensors")))

@@ -46,6 +46,17 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string printable_lines(std::string_view text) {
+  std::string out;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    out += printable(text.substr(begin, end - begin));
+    if (end == text.size()) return out;
+    out += '\n';
+    begin = end + 1;
+  }
+}
+
 std::string shorten(std::string_view text, std::size_t width) {
   std::string clean = printable(text);
   if (width_of(clean) <= width) return clean;

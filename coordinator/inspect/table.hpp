@@ -11,6 +11,8 @@ namespace plumbline {
 
 /// A line feed becomes "↵", a tab a space, any other control character "·".
 std::string printable(std::string_view text);
+/// printable() for each line of a text of several: what files hold is shown, and never obeyed by a terminal.
+std::string printable_lines(std::string_view text);
 /// printable(), cut to at most `width` code points, the last of them "…" when something was cut.
 std::string shorten(std::string_view text, std::size_t width);
 

@@ -1,12 +1,17 @@
 #include "coordinator/refine/refine.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/file.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
 
+#include "common/core/file_descriptor.hpp"
 #include "common/core/files.hpp"
 #include "common/record/run_layout.hpp"
 #include "coordinator/journal/journal.hpp"
@@ -56,19 +61,26 @@ int longest_source(const Split& split) {
   return longest;
 }
 
-/// The folder of parts, new or left by an interrupted call with the same task.
-Status open_parts(const fs::path& parts, const Json& task, bool replace) {
+/// The folder of parts, new or left by an interrupted call with the same task, locked for this call.
+Result<FileDescriptor> open_parts(const fs::path& parts, const Json& task, bool replace) {
   std::error_code ec;
-  if (replace) fs::remove_all(parts, ec);
-  if (fs::exists(parts, ec)) {
+  fs::create_directories(parts, ec);
+  FileDescriptor lock(::open(parts.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock)
+    return environment_error("the folder cannot be made: " + std::string(std::strerror(errno)), parts.string());
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    return usage_error("another refine is at work here", parts.string(),
+                       "Wait for it, or name another file with --out.");
+  if (replace)
+    for (const auto& entry : fs::directory_iterator(parts, ec)) fs::remove_all(entry.path(), ec);
+  if (fs::exists(task_file(parts), ec)) {
     const auto saved = read_json_file(task_file(parts));
-    if (saved.has_value() && saved.value() == task) return {};
+    if (saved.has_value() && saved.value() == task) return lock;
     return usage_error("this folder holds samples of a call with other settings", parts.string(),
                        "Call it as before to go on, or with --replace to begin anew.");
   }
-  fs::create_directories(parts, ec);
-  if (ec) return environment_error("the folder cannot be made: " + ec.message(), parts.string());
-  return write_file_atomically(task_file(parts), task.dump(2) + "\n");
+  PLUMBLINE_TRY(write_file_atomically(task_file(parts), task.dump(2) + "\n"));
+  return lock;
 }
 
 fs::path log_file(const fs::path& parts, int process) { return parts / fmt::format("worker-{:04}.log", process); }
@@ -193,10 +205,14 @@ Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& 
   std::error_code ec;
   if (fs::exists(options.out, ec) && !options.replace)
     return usage_error("the file is there already", options.out.string(), "Name another, or give --replace.");
+  if (!(options.temperature > 0 && options.top_p > 0 && options.top_p <= 1))
+    return usage_error("the temperature must be a number above 0, and top-p one above 0 and at most 1",
+                       "--temperature, --top-p");
   if (!options.out.parent_path().empty()) fs::create_directories(options.out.parent_path(), ec);
   PLUMBLINE_ASSIGN(const fs::path model, model_folder(options.model));
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(options.data));
   PLUMBLINE_ASSIGN(const Norm* norm, find_norm(dataset, options.norm));
+  PLUMBLINE_TRY(make_judge(*norm, dataset.folder().string()));  // Now, not when all is sampled.
   SamplingTask task;
   task.model = model.string();
   task.data = fs::absolute(options.data, ec).string();
@@ -220,7 +236,7 @@ Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& 
                    sha256_file(model / "model.safetensors"));  // Another model may take its place.
   saved["dataset_hash"] = dataset.content_hash();
   saved["processes"] = options.workers;
-  PLUMBLINE_TRY(open_parts(parts, saved, options.replace));
+  PLUMBLINE_ASSIGN(const FileDescriptor lock, open_parts(parts, saved, options.replace));
   Workers workers;
   PLUMBLINE_TRY(workers.start(parts, options.workers));
   AnsweredRows answered(parts, options.workers);

@@ -41,6 +41,9 @@ Result<RunOutcome> Coordinator::serve() {
   PLUMBLINE_ASSIGN(auto acceptor, open_listener(io_, run_.config.control));
   port_ = acceptor.local_endpoint().port();
   for (const int number : {SIGINT, SIGTERM, SIGUSR1}) signals_.add(number);
+  struct sigaction hang_up {};
+  if (::sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) signals_.add(SIGHUP);  // no nohup
+  std::signal(SIGPIPE, SIG_IGN);  // Whoever reads the terminal's lines may leave; the log file has them.
   PLUMBLINE_TRY(publish_address());
   PLUMBLINE_TRY(run_.journal.append("coordinator_started", {{"pid", static_cast<std::int64_t>(getpid())},
                                                             {"port", port_},
@@ -163,8 +166,11 @@ asio::awaitable<void> Coordinator::take_signals() {
   for (bool again = false;; again = true) {
     const auto [error, number] = co_await signals_.async_wait(kAwait);
     if (error) co_return;
-    const std::string name = number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGUSR1";
-    feed(event::StopRequested{name, again && number != SIGUSR1});
+    const std::string name = number == SIGINT    ? "SIGINT"
+                             : number == SIGTERM ? "SIGTERM"
+                             : number == SIGHUP  ? "SIGHUP"
+                                                 : "SIGUSR1";
+    feed(event::StopRequested{name, again && (number == SIGINT || number == SIGTERM)});
   }
 }
 

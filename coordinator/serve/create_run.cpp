@@ -126,6 +126,7 @@ Status create_run(const RunLayout& layout, const RunConfig& given) {
   PLUMBLINE_TRY(check_norms(config, dataset.info()));
   PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), dataset.info().norms.size()));
   PLUMBLINE_TRY(check_model(config, dataset.info()));
+  PLUMBLINE_TRY(check_judges(dataset.info().norms, dataset.folder().string()));
   PLUMBLINE_TRY(check_judged(config, dataset));
   PLUMBLINE_TRY(check_compared(config, dataset));
   PLUMBLINE_TRY(check_port(config.control));

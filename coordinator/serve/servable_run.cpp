@@ -86,7 +86,10 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   PLUMBLINE_TRY(check_dataset(journal.entries(), dataset));
   const RunRecord record = replay(journal.entries());
   PLUMBLINE_TRY(check_checkpoint(layout, record, config));
-  if (record.outcome != "finished") PLUMBLINE_TRY(check_compared(config, dataset));
+  if (record.outcome != "finished") {
+    PLUMBLINE_TRY(check_judges(dataset.info().norms, dataset.folder().string()));
+    PLUMBLINE_TRY(check_compared(config, dataset));
+  }
   PLUMBLINE_ASSIGN(std::string secret, read_secret(layout));
   Progress progress;
   DesiredWatch desired;

@@ -47,6 +47,14 @@ class Exactness(EndToEnd):
         self.plumbline("train", "tiny.yaml", "--run", "alone", "--workers", 1, *steps)
         self.assertEqual(weights_sha256(run), weights_sha256(self.dir / "alone"))
 
+    def test_a_lost_terminal_stops_with_a_checkpoint(self):
+        run = self.dir / "hung-up"
+        train = self.start("train", "tiny.yaml", "--run", run, "--workers", 2, "--set", "train.steps=100000")
+        wait_until(lambda: journal(run, "checkpoint_committed"), what="a checkpoint")
+        train.send_signal(signal.SIGHUP)
+        self.assertEqual(train.wait(60), 5)
+        self.assertEqual(journal(run, "run_stopped")[-1]["data"]["step"], journal(run, "checkpoint_committed")[-1]["data"]["step"])
+
     def test_early_stopping_ends_at_one_step_whatever_happens(self):
         # A model of random weights answers in gibberish, which breaks no norm: no rate is ever lower than the first.
         early = ["--set", "train.steps=240", "--set", "evaluate.every=8", "--set", "evaluate.judged=4", "--set", "evaluate.patience=3",

@@ -55,6 +55,44 @@ class WrongInput(EndToEnd):
         (self.dir / "mirror.jsonl").unlink()
         self.assert_error(["curate", "recipe.yaml", "--out", "d"], DATA, "mirror.jsonl", absent=["d"])
 
+    def test_a_column_that_stands_twice(self):
+        (self.dir / "twice.csv").write_text("q,a,q\nx,y,z\n")
+        (self.dir / "recipe.yaml").write_text(
+            "name: n\nnorms: {n: {description: d, objective: sft, judge: rules, rules: {not_a_copy: true}}}\n"
+            "sources: [{name: s, norm: n, format: csv, path: twice.csv, columns: {source: q, desired: a}}]\n")
+        self.assert_error(["curate", "recipe.yaml", "--out", "d"], DATA, "twice.csv:1", 'several columns "q"', absent=["d"])
+
+    def test_what_a_file_holds_does_not_reach_the_terminal_as_a_command(self):
+        self.recipe()
+        (self.dir / "mirror.jsonl").write_text('{"source": "x", "\\u001b[31mfoo": "y"}\n')
+        err = self.assert_error(["curate", "recipe.yaml", "--out", "d"], DATA, "mirror.jsonl:1", "foo", absent=["d"])
+        self.assertNotIn("\x1b", err)
+
+    def test_sampling_that_is_no_number(self):
+        self.make_dataset()
+        self.plumbline("train", "tiny.yaml", "--run", "run", "--workers", 1, "--set", "train.steps=1")
+        for option in ("--temperature", "--top-p"):
+            self.assert_error(["refine", "run", "--data", "data", "--norm", "mirror", "--out", "o.jsonl", option, "nan"], USAGE, option,
+                              absent=["o.jsonl", "o.jsonl.parts"])
+
+    def test_two_refines_with_one_output(self):
+        self.make_dataset()
+        self.plumbline("train", "tiny.yaml", "--run", "run", "--workers", 1, "--set", "train.steps=1")
+        words = ["refine", "run", "--data", "data", "--norm", "mirror", "--out", "o.jsonl", "--samples", 32, "--max-new-tokens", 200]
+        first = self.start(*words, "--workers", 1)
+        wait_until(lambda: (self.dir / "o.jsonl.parts/task.json").exists(), what="the first one's start")
+        self.assert_error([*words, "--workers", 1], USAGE, "another refine is at work", "o.jsonl")
+        self.assertEqual(first.wait(120), 0)
+
+    def test_quickstart_leaves_other_runs_alone(self):
+        self.make_dataset()
+        self.plumbline("train", "tiny.yaml", "--run", "mine", "--workers", 1, "--set", "train.steps=1")
+        for more in ([], ["--replace"]):
+            self.assert_error(["quickstart", "--run", "mine", *more], USAGE, "mine", "left alone")
+        self.assertTrue((self.dir / "mine/journal.jsonl").exists())
+        self.assert_error(["quickstart", "--run", "mine", "--replace", "--set", "train.stepz=1"], USAGE, "train.stepz")
+        self.assertTrue((self.dir / "mine/journal.jsonl").exists())
+
     def test_more_workers_than_lanes(self):
         self.make_dataset()
         self.assert_error(["train", "tiny.yaml", "--run", "r", "--workers", 13], USAGE, "lanes", absent=["r"])

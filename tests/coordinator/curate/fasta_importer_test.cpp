@@ -104,6 +104,15 @@ TEST(FastaImporter, LeavesOutRowsThatAreTooLongOrEmpty) {
   EXPECT_EQ(sink.examples[0].source, "AC|CG");
 }
 
+TEST(FastaImporter, LeavesOutAnAlignmentWithFewerRowsThanAskedFor) {
+  RememberingSink sink;
+  ASSERT_TRUE(import_text(importer(4, 6, 3), family(3), sink).has_value());
+  EXPECT_THAT(sink.left_out, ElementsAre(Pair(Reason::kTooFewRows, 1)));
+  EXPECT_TRUE(sink.examples.empty());
+  ASSERT_TRUE(import_text(importer(2, 6, 3), family(3), sink).has_value());
+  EXPECT_FALSE(sink.examples.empty()) << "as many as there are, when that is enough";
+}
+
 TEST(FastaImporter, NeedsTwoRows) {
   RememberingSink sink;
   ASSERT_TRUE(import_text(importer(), ">a\nACGT\n", sink).has_value());

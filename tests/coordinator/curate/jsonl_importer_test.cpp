@@ -69,6 +69,7 @@ TEST(JsonlImporter, NamesFileAndLineOfEveryMistake) {
       {"{\"source\": \"a\", \"desired\": \"b\", \"weight\": 1e300}", "at most 1000000"},
       {"{\"source\": \"a\", \"desired\": \"b\", \"attributes\": 3}", "object of numbers"},
       {"{\"source\": \"a\", \"desired\": \"b\", \"attributes\": {\"x\": \"y\"}}", "\"x\" must be a number"},
+      {"{\"source\": \"a\", \"desired\": \"b\", \"attributes\": {\"a/b\": 1}}", "without a slash"},
       {"{\"source\": \"a\", \"desired\": \"b\", \"attributes\": {\"x\": 1e300}}", "\"x\" must be a number"},
   };
   for (const auto& [line, message] : cases) {

@@ -52,6 +52,12 @@ TEST(ShortenTest, CountsCodePoints) {
   EXPECT_EQ(shorten("", 5), "");
 }
 
+TEST(PrintableTest, LinesStayAndControlCharactersDoNot) {
+  EXPECT_EQ(printable_lines("a\nb"), "a\nb");
+  EXPECT_EQ(printable_lines("a\x1b[31m\n\n\tb\r"), "a·[31m\n\n b·");
+  EXPECT_EQ(printable_lines(""), "");
+}
+
 TEST(FormatTest, Numbers) {
   EXPECT_EQ(format_count(0), "0");
   EXPECT_EQ(format_count(999), "999");
