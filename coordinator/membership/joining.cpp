@@ -1,4 +1,6 @@
 // From launching a group to welcoming it.
+#include <algorithm>
+
 #include "coordinator/membership/transition.hpp"
 
 namespace plumbline {
@@ -121,7 +123,8 @@ void Transition::welcome_all() {
   note("all " + std::to_string(state_.world) + " workers have joined, at step " + std::to_string(committed_step()));
   std::erase_if(state_.rates, [&](const MeasuredRate& measured) { return measured.step > committed_step(); });
   LeasePolicy policy = facts_.lease;
-  if (const auto end = early_end(facts_.early_stop, state_.rates)) policy.steps = *end;
+  // Patience that was set in the middle of a run may have been at its end before: then nothing more is trained.
+  if (const auto end = early_end(facts_.early_stop, state_.rates)) policy.steps = std::max(*end, committed_step());
   state_.leases = LeaseWindow(policy, committed_step());
   state_.leases.limit(furthest_step(facts_.early_stop, state_.rates, committed_step()));
   grant_all(state_.leases.open(), "first lease");
