@@ -31,10 +31,21 @@ struct ModelConfig {
   int relative_attention_max_distance = 128;
   double dropout_rate = 0.0;
   double layer_norm_epsilon = 1e-6;
-  std::string feed_forward_proj = "gated-gelu";  ///< gated-gelu (v1.1) or relu (v1.0)
+  std::string feed_forward_proj = "gated-gelu";  ///< an activation, or "gated-" and one; see feed_forward_of
   bool tie_word_embeddings = false;
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
+
+/// What feed_forward_proj names. Gated: act(x W0) * (x W1), else act(x W); then W_o.
+enum class Activation { kRelu, kGelu, kGeluNew, kSilu };  ///< gelu is exact, gelu_new its tanh approximation
+struct FeedForward {
+  Activation activation = Activation::kGeluNew;
+  bool gated = true;
+};
+/// The names that feed_forward_proj may have.
+std::vector<std::string> feed_forward_names();
+/// As HF reads the name: "gated-gelu" is gelu_new. A name that is none of feed_forward_names() is a bug.
+FeedForward feed_forward_of(const std::string& name);
 
 enum class Objective { kSft, kUnlikelihood, kDpo, kIpo, kKto, kOrpo, kCpo, kSimpo };
 /// Their names, in the order in which people read of them.
@@ -163,8 +174,12 @@ Result<Objective> parse_objective(const std::string& name, const std::string& wh
 double default_beta(Objective objective);
 std::string to_string(Objective objective);
 
-/// HF's T5 config.json for this model, and back. `from_hf` refuses what Plumbline does not compute (named key).
+/// HF's T5 config.json for this model, and back. `from_hf` also takes an mT5's, which computes as an untied T5 does; it
+/// refuses what Plumbline does not compute (named key).
 Json to_hf_config(const ModelConfig& model);
 Result<ModelConfig> from_hf_config(const Json& config, const std::string& where);
+/// Whether a model that from_hf_config takes for untied may lack a head of its own in its weights, which the shared
+/// embedding then is: Transformers 5 ties where it does not scale.
+bool head_may_be_shared(const Json& config);
 
 }  // namespace plumbline

@@ -48,8 +48,10 @@ void describe_architecture(Visitor& v, ModelConfig& c) {
         "positions further apart share a bucket; more than half of `relative_attention_num_buckets`");
   v.key("dropout_rate", c.dropout_rate, Bounds{.min = 0, .below = 1}, "share of activations dropped in training");
   v.key("layer_norm_epsilon", c.layer_norm_epsilon, Bounds{.above = 0, .max = 1}, "added under RMSNorm's root");
-  v.key("feed_forward_proj", c.feed_forward_proj, Choices{{"gated-gelu", "relu"}},
-        "feed-forward layer: gated-gelu (T5 v1.1, FLAN-T5, ByT5) or relu (T5 v1.0)");
+  v.key(
+      "feed_forward_proj", c.feed_forward_proj, Choices{feed_forward_names()},
+      "feed-forward layer: gated-gelu (T5 v1.1, FLAN-T5, mT5, ByT5; as in HF Transformers it is gated-gelu_new), relu "
+      "(T5 v1.0), or another activation, plain or gated");
   v.key("tie_word_embeddings", c.tie_word_embeddings, TrueOrFalse{},
         "use the input embedding as the output layer too (T5 v1.0)");
 }

@@ -15,6 +15,20 @@ at::Generator make_generator(at::Device device, std::uint64_t seed) {
   return generator;
 }
 
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+      return at::relu(x);
+    case Activation::kGelu:
+      return at::gelu(x);
+    case Activation::kGeluNew:
+      return at::gelu(x, "tanh");
+    case Activation::kSilu:
+      return at::silu(x);
+  }
+  return {};
+}
+
 /// One node with a closed-form gradient in place of the seven that the formula's operators would record.
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
@@ -122,8 +136,8 @@ at::Tensor project_and_add(const at::Tensor& residual, const at::Tensor& x, cons
 
 at::Tensor feed_forward(const at::Tensor& residual, const at::Tensor& normed, const FeedForwardWeights& w,
                         Dropout& dropout) {
-  const at::Tensor first = at::mm(normed, w.wi_0.t());
-  const at::Tensor hidden = w.wi_1.defined() ? at::gelu(first, "tanh") * at::mm(normed, w.wi_1.t()) : at::relu(first);
+  at::Tensor hidden = activate(at::mm(normed, w.wi_0.t()), w.activation);
+  if (w.wi_1.defined()) hidden = hidden * at::mm(normed, w.wi_1.t());
   return project_and_add(residual, dropout(hidden), w.wo, dropout);
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/config/run_config.hpp"
 #include "worker/torch_pch.hpp"
 
 namespace plumbline::layers {
@@ -17,8 +18,9 @@ struct AttentionWeights {
   at::Tensor q, k, v, o;
 };  ///< [H*K,D] x 3, [D,H*K]
 struct FeedForwardWeights {
+  Activation activation = Activation::kGeluNew;
   at::Tensor wi_0, wi_1, wo;
-};  ///< wi_1 undefined: relu(x wi_0) wo, else gelu(x wi_0) * (x wi_1) wo
+};  ///< wi_1 undefined: act(x wi_0) wo, else act(x wi_0) * (x wi_1) wo
 struct Block {
   at::Tensor self_norm, cross_norm, ff_norm;  ///< [D]; cross_norm undefined in the encoder
   AttentionWeights self, cross;

@@ -28,7 +28,9 @@ Status read_weights(T5& model, const std::filesystem::path& file, MissingHead mi
   if (missing_head == MissingHead::kSharedEmbedding && !tensors.contains("lm_head.weight") &&
       tensors.contains("shared.weight"))
     tensors.emplace("lm_head.weight", tensors.at("shared.weight"));
-  std::set<std::string> known{"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+  // What HF reads past too: copies of the shared embedding, and a bias of old checkpoints that no layer has.
+  std::set<std::string> known{"encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
+                              "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
   if (model.config().tie_word_embeddings) known.insert("lm_head.weight");
   for (const auto& spec : model.parameters().specs()) {
     known.insert(spec.name);
@@ -60,12 +62,9 @@ Status load_weights(T5& model, const std::filesystem::path& file) {
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device) {
   const auto config_file = folder / "config.json";
   PLUMBLINE_ASSIGN(const Json json, read_json_file(config_file));
-  PLUMBLINE_ASSIGN(ModelConfig config, from_hf_config(json, config_file.string()));
-  // Transformers 5 writes "tie_word_embeddings": true whatever it ties, and says by this key whether the head scales. A
-  // head without scaling is an untied one here; one that is truly tied starts as a copy.
-  const auto scale = json.find("scale_decoder_outputs");
-  const bool unscaled = scale != json.end() && scale->is_boolean() && !scale->get<bool>();
-  if (unscaled) config.tie_word_embeddings = false;
+  PLUMBLINE_ASSIGN(const ModelConfig config, from_hf_config(json, config_file.string()));
+  // A head without scaling is an untied one here; one that is truly tied starts as a copy.
+  const bool may_be_shared = !config.tie_word_embeddings && head_may_be_shared(json);
   std::unique_ptr<T5> model;
   try {
     model = std::make_unique<T5>(config, device);
@@ -73,7 +72,7 @@ Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::
     return environment_error("no memory for a model of this size", config_file.string());
   }
   PLUMBLINE_TRY(read_weights(*model, folder / "model.safetensors",
-                             unscaled ? MissingHead::kSharedEmbedding : MissingHead::kError));
+                             may_be_shared ? MissingHead::kSharedEmbedding : MissingHead::kError));
   return model;
 }
 

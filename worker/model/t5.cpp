@@ -21,7 +21,7 @@ void add_attention(std::vector<ParameterSpec>& specs, const std::string& prefix,
 
 void add_stack(std::vector<ParameterSpec>& specs, const ModelConfig& c, const char* stack, int num_layers,
                bool decoder) {
-  const bool gated = c.feed_forward_proj == "gated-gelu";
+  const bool gated = feed_forward_of(c.feed_forward_proj).gated;
   for (int i = 0; i < num_layers; ++i) {
     const std::string block = block_name(stack, i);
     add_attention(specs, block + "0.SelfAttention.", c);
@@ -67,9 +67,10 @@ layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* st
       b.cross = attention_of(p, block + "1.EncDecAttention.");
       b.cross_norm = p.get(block + "1.layer_norm.weight");
     }
-    const bool gated = c.feed_forward_proj == "gated-gelu";
-    b.ff.wi_0 = p.get(dense + (gated ? "wi_0.weight" : "wi.weight"));
-    if (gated) b.ff.wi_1 = p.get(dense + "wi_1.weight");
+    const FeedForward kind = feed_forward_of(c.feed_forward_proj);
+    b.ff.activation = kind.activation;
+    b.ff.wi_0 = p.get(dense + (kind.gated ? "wi_0.weight" : "wi.weight"));
+    if (kind.gated) b.ff.wi_1 = p.get(dense + "wi_1.weight");
     b.ff.wo = p.get(dense + "wo.weight");
     b.ff_norm = p.get(ff + "layer_norm.weight");
     result.blocks.push_back(std::move(b));

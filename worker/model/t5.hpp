@@ -1,6 +1,6 @@
-// T5 v1.1 encoder-decoder (Raffel et al. 2020; v1.1: gated GELU, untied head), computed as HF Transformers does, so
-// that a checkpoint loads there as it stands. RMSNorm without bias, attention without scaling, one relative position
-// bias for each stack in its first self-attention. fp32.
+// T5 encoder-decoder (Raffel et al. 2020), computed as HF Transformers does, so that a checkpoint loads there as it
+// stands: v1.0 (ReLU, tied head), v1.1 and what was made of it (FLAN-T5, mT5, ByT5: gated GELU, untied head). RMSNorm
+// without bias, attention without scaling, one relative position bias for each stack in its first self-attention. fp32.
 //
 // Axes: B rows, S source tokens, T output tokens, H heads, K d_kv, D d_model, V vocabulary.
 //
@@ -74,8 +74,8 @@ class T5 {
 /// tensor.
 Status save_model(const T5& model, const std::filesystem::path& folder);
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device);
-/// Read weights from `file` into `model`; every tensor must be there with the right shape and dtype F32. HF's copies of
-/// the shared embedding (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
+/// Read weights from `file` into `model`; every tensor must be there with the right shape and dtype F32. What HF
+/// reads past (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
 Status load_weights(T5& model, const std::filesystem::path& file);
 
 }  // namespace plumbline

@@ -81,8 +81,8 @@ TEST(HfConfig, TakesTransformersDefaultsForWhatIsLeftOut) {
 }
 
 TEST(HfConfig, RefusesWhatPlumblineDoesNotCompute) {
-  const std::pair<const char*, Json> wrong[] = {{"model_type", "bart"},
-                                                {"feed_forward_proj", "gated-silu"},
+  const std::pair<const char*, Json> wrong[] = {{"model_type", "umt5"},
+                                                {"feed_forward_proj", "gated-tanh"},
                                                 {"dense_act_fn", "silu"},
                                                 {"is_gated_act", false},
                                                 {"is_encoder_decoder", false},
@@ -113,11 +113,56 @@ TEST(HfConfig, RefusesWhatPlumblineDoesNotCompute) {
   EXPECT_THAT(refusal(Json::array()), HasSubstr("object"));
 }
 
-TEST(HfConfig, ATiedHeadThatDoesNotScaleIsLeftToTheLoader) {
+TEST(HfConfig, AHeadThatDoesNotScaleIsUntied) {
   Json config = to_hf_config({});
+  EXPECT_FALSE(head_may_be_shared(config));
   config["tie_word_embeddings"] = true;
   config["scale_decoder_outputs"] = false;
-  EXPECT_TRUE(from_hf_config(config, "config.json").has_value());
+  EXPECT_FALSE(from_hf_config(config, "config.json").value().tie_word_embeddings);
+  EXPECT_TRUE(head_may_be_shared(config));
+}
+
+TEST(HfConfig, ReadsMt5WithItsOwnDefaults) {
+  // The keys of google/mt5-small's config.json that matter here.
+  Json config = {{"model_type", "mt5"},
+                 {"architectures", {"MT5ForConditionalGeneration"}},
+                 {"vocab_size", 250112},
+                 {"d_model", 512},
+                 {"d_kv", 64},
+                 {"d_ff", 1024},
+                 {"num_layers", 8},
+                 {"num_heads", 6},
+                 {"num_decoder_layers", 8},
+                 {"tie_word_embeddings", false},
+                 {"tokenizer_class", "T5Tokenizer"}};
+  const ModelConfig model = from_hf_config(config, "config.json").value();
+  EXPECT_EQ(model.feed_forward_proj, "gated-gelu");
+  EXPECT_FALSE(model.tie_word_embeddings);
+  EXPECT_EQ(to_hf_config(model).at("model_type"), "t5");
+  EXPECT_EQ(to_hf_config(model).at("scale_decoder_outputs"), false);
+  config["tie_word_embeddings"] = true;  // as Transformers 5 always writes
+  EXPECT_EQ(from_hf_config(config, "config.json").value(), model);
+  EXPECT_TRUE(head_may_be_shared(config));
+  Json wrong = config;
+  wrong["scale_decoder_outputs"] = true;
+  EXPECT_THAT(refusal(wrong), HasSubstr("scale_decoder_outputs"));
+  config["architectures"] = {"T5ForConditionalGeneration"};
+  EXPECT_THAT(refusal(config), HasSubstr("MT5ForConditionalGeneration"));
+}
+
+TEST(HfConfig, KnowsWhatAFeedForwardNameMeans) {
+  const FeedForward gated = feed_forward_of("gated-gelu"), plain = feed_forward_of("gelu");
+  EXPECT_TRUE(gated.gated);
+  EXPECT_EQ(gated.activation, Activation::kGeluNew) << "as HF takes it";
+  EXPECT_FALSE(plain.gated);
+  EXPECT_EQ(plain.activation, Activation::kGelu);
+  for (const std::string& name : feed_forward_names()) {
+    ModelConfig model;
+    model.feed_forward_proj = name;
+    const Json json = to_hf_config(model);
+    EXPECT_EQ(from_hf_config(json, "config.json").value(), model) << name;
+    EXPECT_EQ(json.at("is_gated_act"), name.starts_with("gated-")) << name;
+  }
 }
 
 }  // namespace

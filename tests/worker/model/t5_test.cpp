@@ -1,5 +1,7 @@
 #include "worker/model/t5.hpp"
 
+#include <cmath>
+
 #include "tests/worker/golden.hpp"
 
 namespace plumbline {
@@ -89,6 +91,58 @@ TEST(ModelFilesTest, AFolderThatTransformers5SavedLoads) {
   ASSERT_TRUE(loaded) << to_string(loaded.error());
   EXPECT_TRUE(
       at::equal((*loaded)->parameters().get("lm_head.weight"), golden.model->parameters().get("shared.weight")));
+}
+
+TEST(ModelFilesTest, AnMt5FolderLoadsAsAnUntiedT5) {
+  const TemporaryFolder folder;
+  const Golden golden("gated");
+  ASSERT_TRUE(save_model(*golden.model, folder.path()));
+  Json config = read_json_file(folder.path() / "config.json").value();
+  config["model_type"] = "mt5";
+  config["architectures"] = {"MT5ForConditionalGeneration"};
+  for (const char* key : {"feed_forward_proj", "scale_decoder_outputs", "is_gated_act", "dense_act_fn"})
+    config.erase(key);
+  ASSERT_TRUE(write_file_atomically(folder.path() / "config.json", config.dump()));
+  const auto loaded = load_model(folder.path(), at::kCPU);
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  EXPECT_EQ((*loaded)->config(), golden.model->config());
+  EXPECT_TRUE(at::equal((*loaded)->parameters().flat(), golden.model->parameters().flat()));
+}
+
+TEST(ModelFilesTest, WhatTransformersReadsPastIsReadPast) {
+  const TemporaryFolder folder;
+  const Golden golden("relu");
+  ASSERT_TRUE(save_model(*golden.model, folder.path()));
+  std::vector<NamedTensor> tensors;
+  for (auto& [name, tensor] : read_safetensors(folder.path() / "model.safetensors").value())
+    tensors.push_back({name, tensor});
+  for (const char* copy : {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"})
+    tensors.push_back({copy, golden.model->parameters().get("shared.weight").detach()});
+  tensors.push_back({"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", at::ones({12, 4})});
+  ASSERT_TRUE(write_safetensors(folder.path() / "model.safetensors", tensors));
+  const auto loaded = load_model(folder.path(), at::kCPU);
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  EXPECT_TRUE(at::equal((*loaded)->parameters().flat(), golden.model->parameters().flat()));
+}
+
+TEST(FeedForwardTest, ComputesWhatItsNameSays) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor x = at::arange(-12, 12, at::kFloat).view({4, 6}) / 4, zero = at::zeros({4, 6});
+  const at::Tensor eye = at::eye(6), gate = 2 * eye;
+  const at::Tensor y = x.to(at::kDouble);
+  const at::Tensor tanh = at::tanh(std::sqrt(2 / M_PI) * (y + 0.044715 * y.pow(3)));
+  const std::pair<const char*, at::Tensor> activations[] = {{"relu", y.clamp_min(0)},
+                                                            {"gelu", y * 0.5 * (1 + at::erf(y / std::sqrt(2.0)))},
+                                                            {"gelu_new", y * 0.5 * (1 + tanh)},
+                                                            {"silu", y / (1 + at::exp(-y))}};
+  layers::Dropout off;
+  for (const auto& [name, expected] : activations) {
+    const layers::FeedForwardWeights plain{feed_forward_of(name).activation, eye, at::Tensor(), eye};
+    EXPECT_LT(largest_difference(layers::feed_forward(zero, x, plain, off), expected), 1e-6) << name;
+    if (name == std::string("gelu")) continue;  // No name says gated and exact.
+    const layers::FeedForwardWeights gated{feed_forward_of("gated-" + std::string(name)).activation, eye, gate, eye};
+    EXPECT_LT(largest_difference(layers::feed_forward(zero, x, gated, off), expected * 2 * y), 1e-5) << name;
+  }
 }
 
 TEST(RelativeBucketsTest, AgreeWithTransformers) {
