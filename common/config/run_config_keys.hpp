@@ -68,10 +68,10 @@ inline std::optional<std::string> wrong_buckets(const ModelConfig& c) {
 
 template <class Visitor>
 void describe(Visitor& v, ModelConfig& c) {
-  v.key(
-      "init", c.init, AnyText{},
-      "`random`, or a folder with `config.json` and `model.safetensors` to start from (a checkpoint, or a T5 model of "
-      "HF Transformers); its `config.json` then gives the architecture, and no other key of `model` may be set");
+  v.key("init", c.init, AnyText{},
+        "`random`, or a folder with `config.json` and `model.safetensors` (or its shards) to start from (a checkpoint, "
+        "or a T5 or mT5 model of HF Transformers); its `config.json` then gives the architecture, and no other key of "
+        "`model` may be set");
   if (c.init == kRandomInit) describe_architecture(v, c);
 }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <map>
 
+#include "common/config/model_folder.hpp"
 #include "common/core/files.hpp"
 #include "common/record/checkpoint_manifest.hpp"
 #include "coordinator/inspect/describe.hpp"
@@ -18,15 +19,18 @@ constexpr const char* kConfigFile = "config.json";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kStateFile = "state.json";
 
-/// config.json and the tensors of model.safetensors into `json`.
+/// config.json and the tensors of the weights into `json`.
 Status describe_model(const fs::path& folder, Json& json) {
   PLUMBLINE_ASSIGN(json["config"], read_json_file(folder / kConfigFile));
-  PLUMBLINE_ASSIGN(const auto tensors, read_safetensors_header(folder / kModelFile));
+  PLUMBLINE_ASSIGN(const WeightFiles weights, weight_files(folder));
   json["tensors"] = Json::array();
   std::uint64_t parameters = 0;
-  for (const auto& tensor : tensors) {
-    json["tensors"].push_back({{"name", tensor.name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}});
-    parameters += tensor.elements();
+  for (const WeightFile& file : weights.files) {
+    PLUMBLINE_ASSIGN(const auto tensors, read_safetensors_header(file.path));
+    for (const auto& tensor : tensors) {
+      json["tensors"].push_back({{"name", tensor.name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}});
+      parameters += tensor.elements();
+    }
   }
   json["parameters"] = parameters;
   return {};

@@ -142,7 +142,7 @@ std::string checkpoint_text(const Json& json) {
                           {"checked", "the size and SHA-256 of every file"}});
   else
     out += format_fields({{"parameters", count_of(json, "parameters")},
-                          {"checked", "the header of model.safetensors (there is no MANIFEST.json)"}});
+                          {"checked", "the header of the weights (there is no MANIFEST.json)"}});
   std::vector<std::pair<std::string, std::string>> config;
   for (const auto& [key, value] : json.at("config").items())
     config.emplace_back(printable(key), value.is_string() ? value.get<std::string>() : to_line(value));

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 
+#include "common/config/model_folder.hpp"
 #include "common/core/file_descriptor.hpp"
 #include "common/core/files.hpp"
 #include "common/record/run_layout.hpp"
@@ -32,7 +33,7 @@ Result<fs::path> model_folder(const fs::path& given) {
   std::error_code ec;
   const RunLayout layout(given);
   if (!fs::exists(layout.journal(), ec)) {
-    if (fs::exists(given / "model.safetensors", ec)) return fs::absolute(given, ec);
+    if (has_weights(given)) return fs::absolute(given, ec);
     return usage_error("this is neither a run directory nor a folder with a model", given.string(),
                        "Name a run, one of its checkpoints, or a folder with config.json and model.safetensors.");
   }
@@ -232,8 +233,7 @@ Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& 
 
   const fs::path parts = options.out.string() + ".parts";
   Json saved = to_json(task);
-  PLUMBLINE_ASSIGN(saved["weights_sha256"],
-                   sha256_file(model / "model.safetensors"));  // Another model may take its place.
+  PLUMBLINE_ASSIGN(saved["weights_sha256"], hash_weights(model));  // Another model may take its place.
   saved["dataset_hash"] = dataset.content_hash();
   saved["processes"] = options.workers;
   PLUMBLINE_ASSIGN(const FileDescriptor lock, open_parts(parts, saved, options.replace));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 
+#include "common/config/model_folder.hpp"
 #include "common/core/files.hpp"
 #include "common/data/dataset.hpp"
 #include "common/data/plan.hpp"
@@ -65,10 +66,10 @@ Result<int> start_vocabulary(const ModelConfig& model) {
   if (model.init == "random") return model.vocab_size;
   const fs::path folder = model.init;
   std::error_code ec;
-  for (const char* name : {"config.json", "model.safetensors"})
-    if (!fs::is_regular_file(folder / name, ec))
-      return data_error("the start model's file is missing", (folder / name).string(),
-                        "Set model.init to a checkpoint folder, or to random.");
+  if (!fs::is_regular_file(folder / "config.json", ec))
+    return data_error("the start model's file is missing", (folder / "config.json").string(),
+                      "Set model.init to a checkpoint folder, or to random.");
+  PLUMBLINE_TRY(weight_files(folder));
   if (fs::exists(folder / "MANIFEST.json", ec)) PLUMBLINE_TRY(verify_checkpoint(folder));
   PLUMBLINE_ASSIGN(const Json json, read_json_file(folder / "config.json"));
   PLUMBLINE_ASSIGN(const ModelConfig read, from_hf_config(json, (folder / "config.json").string()));

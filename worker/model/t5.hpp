@@ -70,12 +70,12 @@ class T5 {
   at::Tensor shared_, head_;  ///< [V,D]; the same tensor when tied
 };
 
-/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Errors name the file and
-/// tensor.
+/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Read are also weights in
+/// shards (common/config/model_folder.hpp). Errors name the file and tensor.
 Status save_model(const T5& model, const std::filesystem::path& folder);
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device);
-/// Read weights from `file` into `model`; every tensor must be there with the right shape and dtype F32. What HF
-/// reads past (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
+/// Read weights from `file` into `model`; every tensor must be there with the right shape; F16 and BF16 are widened.
+/// What HF reads past (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
 Status load_weights(T5& model, const std::filesystem::path& file);
 
 }  // namespace plumbline

@@ -176,6 +176,19 @@ TEST_F(DescribeTest, AModelWithoutAManifestIsCalledAModel) {
   EXPECT_FALSE(json.contains("step"));
 }
 
+TEST_F(DescribeTest, AModelInShardsIsAModel) {
+  write_model(place("hf"));
+  fs::rename(place("hf") / "model.safetensors", place("hf") / "model-00001-of-00001.safetensors");
+  write_file_atomically(place("hf") / "model.safetensors.index.json",
+                        R"({"weight_map":{"shared.weight":"model-00001-of-00001.safetensors"}})")
+      .value();
+  const Json json = of(place("hf"));
+  EXPECT_EQ(json["kind"], "model");
+  EXPECT_EQ(json["parameters"], 8);
+  fs::remove(place("hf") / "model-00001-of-00001.safetensors");
+  EXPECT_THAT(error_of(place("hf")).where, HasSubstr("model-00001-of-00001.safetensors"));
+}
+
 TEST_F(DescribeTest, ASnapshot) {
   write_snapshot(place("step-00000040.h5"), crafted_snapshot()).value();
   const Json json = of(place("step-00000040.h5"));

@@ -1,5 +1,7 @@
 #include "worker/model/t5.hpp"
 
+#include <gmock/gmock.h>
+
 #include <cmath>
 
 #include "tests/worker/golden.hpp"
@@ -123,6 +125,91 @@ TEST(ModelFilesTest, WhatTransformersReadsPastIsReadPast) {
   const auto loaded = load_model(folder.path(), at::kCPU);
   ASSERT_TRUE(loaded) << to_string(loaded.error());
   EXPECT_TRUE(at::equal((*loaded)->parameters().flat(), golden.model->parameters().flat()));
+}
+
+TEST(ModelFilesTest, HalfPrecisionIsWidenedExactly) {
+  const Golden golden("gated");
+  for (const auto type : {at::kHalf, at::kBFloat16}) {
+    const TemporaryFolder folder;
+    ASSERT_TRUE(save_model(*golden.model, folder.path()));
+    std::vector<NamedTensor> tensors;
+    for (auto& [name, tensor] : read_safetensors(folder.path() / "model.safetensors").value())
+      tensors.push_back({name, tensor.to(type)});
+    ASSERT_TRUE(write_safetensors(folder.path() / "model.safetensors", tensors));
+    const auto loaded = load_model(folder.path(), at::kCPU);
+    ASSERT_TRUE(loaded) << to_string(loaded.error());
+    EXPECT_TRUE(at::equal((*loaded)->parameters().flat(), golden.model->parameters().flat().to(type).to(at::kFloat)));
+  }
+}
+
+/// golden.model in two shards with their index, as Transformers writes a large model.
+class ShardsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(save_model(*golden_.model, folder_.path()));
+    for (auto& [name, tensor] : read_safetensors(folder_.path() / "model.safetensors").value())
+      put(name, tensor, name < "encoder" ? kFirst : kSecond);
+    std::filesystem::remove(folder_.path() / "model.safetensors");
+    write();
+  }
+  void put(const std::string& name, const at::Tensor& tensor, const std::string& file) {
+    shards_[file].push_back({name, tensor});
+    map_[name] = file;
+  }
+  void write() {
+    for (const auto& [file, tensors] : shards_) ASSERT_TRUE(write_safetensors(folder_.path() / file, tensors));
+    const Json index{{"metadata", Json::object()}, {"weight_map", map_}};
+    ASSERT_TRUE(write_file_atomically(folder_.path() / "model.safetensors.index.json", index.dump()));
+  }
+  std::string refused() {
+    const auto loaded = load_model(folder_.path(), at::kCPU);
+    EXPECT_TRUE(loaded.has_error());
+    if (loaded.has_value()) return "no error";
+    EXPECT_EQ(loaded.error().code, ErrorCode::kData);
+    return to_string(loaded.error());
+  }
+
+  static constexpr const char* kFirst = "model-00001-of-00002.safetensors";
+  static constexpr const char* kSecond = "model-00002-of-00002.safetensors";
+  TemporaryFolder folder_;
+  Golden golden_{"gated"};
+  std::map<std::string, std::vector<NamedTensor>> shards_;
+  Json map_ = Json::object();
+};
+
+TEST_F(ShardsTest, GiveTheModel) {
+  ASSERT_EQ(shards_.size(), 2u);
+  const auto loaded = load_model(folder_.path(), at::kCPU);
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  EXPECT_TRUE(at::equal((*loaded)->parameters().flat(), golden_.model->parameters().flat()));
+}
+
+TEST_F(ShardsTest, DamageIsNamedByFileAndTensor) {
+  using testing::AllOf, testing::HasSubstr;
+  const auto second = folder_.path() / kSecond;
+  map_["decoder.final_layer_norm.weight"] = kSecond;
+  write();
+  EXPECT_THAT(refused(), AllOf(HasSubstr(kFirst), HasSubstr("decoder.final_layer_norm.weight")))
+      << "it is still in the first, whose index entry is gone";
+  map_["decoder.final_layer_norm.weight"] = kFirst;
+  map_["encoder.nobody.weight"] = kSecond;
+  write();
+  EXPECT_THAT(refused(), AllOf(HasSubstr(kSecond), HasSubstr("encoder.nobody.weight")));
+  put("encoder.nobody.weight", at::ones({2}), kSecond);
+  write();
+  EXPECT_THAT(refused(), AllOf(HasSubstr(kSecond), HasSubstr("encoder.nobody.weight"), HasSubstr("not part")));
+  std::filesystem::resize_file(second, std::filesystem::file_size(second) - 4);
+  EXPECT_THAT(refused(), AllOf(HasSubstr(kSecond), HasSubstr("encoder.nobody.weight")));
+  std::filesystem::remove(second);
+  EXPECT_THAT(refused(), HasSubstr(kSecond));
+}
+
+TEST_F(ShardsTest, WhatNoShardHasIsMissingFromTheIndex) {
+  const std::string gone = shards_[kSecond].back().name;
+  shards_[kSecond].pop_back();
+  map_.erase(gone);
+  write();
+  EXPECT_THAT(refused(), testing::AllOf(testing::HasSubstr("index.json"), testing::HasSubstr(gone)));
 }
 
 TEST(FeedForwardTest, ComputesWhatItsNameSays) {
