@@ -47,7 +47,10 @@ class ByteTokenizer final : public Tokenizer {
 
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name) {
   if (name == "byte") return std::make_unique<ByteTokenizer>();
-  return data_error("the tokenizer \"" + name + "\" is not known", "", "Known: byte.");
+  if (name == "sentencepiece")
+    return data_error("the tokenizer \"" + name + "\" needs the file of its dataset", "",
+                      "Name the dataset folder, whose dataset.json says which file that is.");
+  return data_error("the tokenizer \"" + name + "\" is not known", "", "Known: byte, sentencepiece.");
 }
 
 }  // namespace plumbline

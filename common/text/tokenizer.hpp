@@ -1,6 +1,9 @@
-// Tokenizers. The default is ByT5's: pad 0, eos 1, unk 2, byte b -> b + 3, 125 sentinels at the end (vocab 384).
+// Tokenizers. The default is ByT5's: pad 0, eos 1, unk 2, byte b -> b + 3, 125 sentinels at the end (vocab 384). The
+// other is SentencePiece with a model from a file, as T5, FLAN-T5 and mT5 have it. What a dataset was made with is
+// opened by the dataset (common/data/dataset.hpp). A tokenizer may be used from several threads at once.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,11 +18,13 @@ namespace plumbline {
 inline constexpr std::int32_t kPadToken = 0;
 inline constexpr std::int32_t kEosToken = 1;
 inline constexpr std::int32_t kUnknownToken = 2;
+inline constexpr const char* kSentencePieceFile = "spiece.model";
+inline constexpr int kMaxExtraIds = 10'000;
 
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// "byte"; what dataset.json and a checkpoint record.
+  /// "byte" or "sentencepiece"; what dataset.json and a checkpoint record.
   [[nodiscard]] virtual std::string name() const = 0;
   [[nodiscard]] virtual std::int32_t vocab_size() const = 0;
   /// Ids of `text`, with one EOS at the end.
@@ -30,7 +35,10 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> hf_files() const = 0;
 };
 
-/// `name` is "byte".
+/// A tokenizer that needs no file: `name` is "byte".
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name);
+/// "sentencepiece", with `extra_ids` (0 to kMaxExtraIds) behind the model's pieces. A file that is no model with T5's
+/// ids is a data error that names it.
+Result<std::unique_ptr<Tokenizer>> load_sentencepiece(const std::filesystem::path& file, int extra_ids);
 
 }  // namespace plumbline
