@@ -30,6 +30,9 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> hf_files() const = 0;
 };
 
+/// decode() of ids as datasets and tensors hold them.
+std::string text_of(const Tokenizer& tokenizer, std::span<const std::int64_t> ids);
+
 /// `name` is "byte".
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name);
 

@@ -123,6 +123,9 @@ void add_refine(CLI::App& app, CommandBody& body) {
   command->add_option("--seed", refine.seed, "Fixes what is drawn and sampled")->capture_default_str();
   command->add_flag("--given", options->given,
                     "Take the dataset's desired output, where it has one, over the model's best");
+  command->add_flag("--repair", refine.repair,
+                    "Alignments: set each rejected output against the same output with its first mistake mended and "
+                    "the rest written anew, valid by construction");
   command->add_option("--workers", refine.workers, "Worker processes")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
