@@ -1,5 +1,6 @@
 #include "coordinator/curate/line_reader.hpp"
 
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -75,6 +76,18 @@ Result<LineReader> LineReader::open(const std::filesystem::path& file) {
   return LineReader(std::make_unique<FileBytes>(handle, file.string()), file.string());
 }
 
+Result<LineReader> LineReader::standard_input() {
+  const std::string name = "standard input";
+  const int own = ::dup(STDIN_FILENO);
+  gzFile handle = own < 0 ? nullptr : gzdopen(own, "rb");
+  if (handle == nullptr) {
+    const int reason = errno;
+    if (own >= 0) ::close(own);
+    return data_error(std::string("it cannot be read: ") + std::strerror(reason), name);
+  }
+  return LineReader(std::make_unique<FileBytes>(handle, name), name);
+}
+
 LineReader LineReader::over(std::string_view text, std::string name) {
   return {std::make_unique<MemoryBytes>(text), std::move(name)};
 }
@@ -83,7 +96,7 @@ Result<bool> LineReader::fill() {
   buffer_.erase(0, std::exchange(start_, 0));
   if (buffer_.size() > kMaxLineBytes)
     return data_error("the line is longer than " + std::to_string(kMaxLineBytes) + " bytes", where(line_ + 1),
-                      "Is this the format that the recipe names?");
+                      "Is this a file of lines?");
   return bytes_->append(buffer_);
 }
 
@@ -100,7 +113,7 @@ Result<std::optional<std::string_view>> LineReader::next() {
   ++line_;
   if (line.size() > kMaxLineBytes)
     return data_error("the line is longer than " + std::to_string(kMaxLineBytes) + " bytes", where(),
-                      "Is this the format that the recipe names?");
+                      "Is this a file of lines?");
   if (line.ends_with('\r')) line.remove_suffix(1);
   if (line_ == 1 && line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
   if (const std::size_t at = first_invalid_utf8(line); at != line.size())

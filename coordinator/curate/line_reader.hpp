@@ -17,6 +17,8 @@ inline constexpr std::size_t kMaxLineBytes = 4u << 20;
 class LineReader {
  public:
   static Result<LineReader> open(const std::filesystem::path& file);
+  /// Over this process's standard input, which a pipe may be.
+  static Result<LineReader> standard_input();
   /// Over `text`, which must outlive the reader; `name` stands for the file in errors.
   static LineReader over(std::string_view text, std::string name);
   LineReader(LineReader&&) noexcept;
