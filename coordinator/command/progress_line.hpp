@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -17,32 +16,45 @@ class ProgressLine {
   /// `what` stands before the numbers: "sampled for" 3 of 9 sources.
   explicit ProgressLine(std::string what) : what_(std::move(what)) {}
 
-  /// The last line is that with done == all; without `all` that of finish().
-  void show(std::int64_t done, std::optional<std::int64_t> all) {
-    const auto now = std::chrono::steady_clock::now();
-    if (first_ < 0) first_ = done;
-    const bool is_last = done == all;
-    if (!is_terminal_ && !is_last && now - shown_ < std::chrono::seconds(10)) return;
-    if (finished_) return;
-    finished_ = is_last;
-    shown_ = now;
-    const double seconds = std::chrono::duration<double>(now - began_).count();
-    const double rate = seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
-    std::string line = fmt::format("{} {}{} sources", what_, done, all ? fmt::format(" of {}", *all) : "");
-    if (rate > 0 && !is_last) {
-      line += fmt::format(", {:.0f} a second", rate);
-      if (all) line += fmt::format(", {:.0f} s left", static_cast<double>(*all - done) / rate);
-    }
-    std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
-    if (is_terminal_ && is_last) std::fputc('\n', stderr);
-    std::fflush(stderr);
+  /// The last line is that with done == all.
+  void show(std::int64_t done, std::int64_t all) {
+    if (!is_due(done, done == all)) return;
+    const double rate = rate_of(done);
+    std::string line = fmt::format("{} {} of {} sources", what_, done, all);
+    if (rate > 0 && done != all)
+      line += fmt::format(", {:.0f} a second, {:.0f} s left", rate, static_cast<double>(all - done) / rate);
+    print(line);
   }
-  void finish(std::int64_t done) { show(done, done); }
+  /// Where nobody knows of how many; the last line is that of finish().
+  void show(std::int64_t done) {
+    if (is_due(done, false)) print(fmt::format("{} {} sources, {:.0f} a second", what_, done, rate_of(done)));
+  }
+  void finish(std::int64_t done) {
+    if (is_due(done, true)) print(fmt::format("{} {} sources", what_, done));
+  }
 
  private:
+  bool is_due(std::int64_t done, bool is_last) {
+    const auto now = std::chrono::steady_clock::now();
+    if (first_ < 0) first_ = done;
+    if (finished_ || (!is_terminal_ && !is_last && now - shown_ < std::chrono::seconds(10))) return false;
+    finished_ = is_last;
+    shown_ = now;
+    return true;
+  }
+  [[nodiscard]] double rate_of(std::int64_t done) const {
+    const double seconds = std::chrono::duration<double>(shown_ - began_).count();
+    return seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
+  }
+  void print(const std::string& line) const {
+    std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
+    if (is_terminal_ && finished_) std::fputc('\n', stderr);
+    std::fflush(stderr);
+  }
+
   const std::string what_;
   const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), shown_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), shown_ = began_;
   std::int64_t first_ = -1;
   bool finished_ = false;
 };

@@ -48,6 +48,26 @@ class LineReader::FileBytes final : public LineReader::Bytes {
   std::string name_;
 };
 
+/// What a pipe holds is taken at once: zlib would wait for more until its buffer is full.
+class LineReader::StandardInputBytes final : public LineReader::Bytes {
+ public:
+  explicit StandardInputBytes(std::string name) : name_(std::move(name)) {}
+  Result<bool> append(std::string& buffer) override {
+    constexpr std::size_t kChunk = 64u << 10;
+    const std::size_t before = buffer.size();
+    buffer.resize(before + kChunk);
+    ssize_t got = 0;
+    do got = ::read(STDIN_FILENO, buffer.data() + before, kChunk);
+    while (got < 0 && errno == EINTR);
+    buffer.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0) return data_error(std::string("it cannot be read: ") + std::strerror(errno), name_);
+    return got > 0;
+  }
+
+ private:
+  std::string name_;
+};
+
 class LineReader::MemoryBytes final : public LineReader::Bytes {
  public:
   explicit MemoryBytes(std::string_view text) : text_(text) {}
@@ -76,16 +96,9 @@ Result<LineReader> LineReader::open(const std::filesystem::path& file) {
   return LineReader(std::make_unique<FileBytes>(handle, file.string()), file.string());
 }
 
-Result<LineReader> LineReader::standard_input() {
+LineReader LineReader::standard_input() {
   const std::string name = "standard input";
-  const int own = ::dup(STDIN_FILENO);
-  gzFile handle = own < 0 ? nullptr : gzdopen(own, "rb");
-  if (handle == nullptr) {
-    const int reason = errno;
-    if (own >= 0) ::close(own);
-    return data_error(std::string("it cannot be read: ") + std::strerror(reason), name);
-  }
-  return LineReader(std::make_unique<FileBytes>(handle, name), name);
+  return {std::make_unique<StandardInputBytes>(name), name};
 }
 
 LineReader LineReader::over(std::string_view text, std::string name) {
