@@ -13,8 +13,7 @@
 
 #include "common/core/file_descriptor.hpp"
 #include "common/core/files.hpp"
-#include "common/record/run_layout.hpp"
-#include "coordinator/journal/journal.hpp"
+#include "coordinator/journal/model_folder.hpp"
 #include "coordinator/launch/process.hpp"
 #include "coordinator/refine/parts.hpp"
 
@@ -26,22 +25,6 @@ namespace fs = std::filesystem;
 
 constexpr int kBetweenLooksMs = 500;
 constexpr std::size_t kLogTailBytes = 2000;
-
-/// The folder that holds the model itself.
-Result<fs::path> model_folder(const fs::path& given) {
-  std::error_code ec;
-  const RunLayout layout(given);
-  if (!fs::exists(layout.journal(), ec)) {
-    if (fs::exists(given / "model.safetensors", ec)) return fs::absolute(given, ec);
-    return usage_error("this is neither a run directory nor a folder with a model", given.string(),
-                       "Name a run, one of its checkpoints, or a folder with config.json and model.safetensors.");
-  }
-  PLUMBLINE_ASSIGN(const auto entries, read_journal(layout.journal()));
-  const RunRecord record = replay(entries);
-  if (!record.checkpoint)
-    return usage_error("the run has no committed checkpoint yet", given.string(), "Wait for its first checkpoint.");
-  return fs::absolute(layout.checkpoint(record.checkpoint->step), ec);
-}
 
 Result<const Norm*> find_norm(const Dataset& dataset, const std::string& name) {
   const auto& norms = dataset.info().norms;
