@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   add_status(app, body);
   add_logs(app, body);
   add_stop(app, body);
+  add_generate(app, body);
   add_refine(app, body);
   add_report(app, body);
   try {

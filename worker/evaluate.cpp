@@ -24,11 +24,6 @@ Batch batch_of(const T5& model, const HeldOut& held_out, const std::vector<std::
                     model.parameters().flat().device());
 }
 
-std::string text_of(const Tokenizer& tokenizer, const std::vector<std::int64_t>& tokens) {
-  const std::vector<std::int32_t> ids(tokens.begin(), tokens.end());
-  return tokenizer.decode(ids);
-}
-
 /// The rows of a batch with what is known of them from the dataset and the model's log-probs of their outputs.
 std::vector<EvaluationRow> scored(const T5& model, const HeldOut& held_out, const Batch& batch) {
   const Split& split = held_out.dataset->held_out();

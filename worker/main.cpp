@@ -5,10 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 
 #include "common/core/check.hpp"
 #include "common/core/files.hpp"
 #include "common/core/log.hpp"
+#include "worker/answer.hpp"
 #include "worker/collective/mpi_session.hpp"
 #include "worker/collective/nccl_group.hpp"
 #include "worker/device.hpp"
@@ -115,7 +117,14 @@ Status run(const RunLayout& layout, const RunConfig& config, const std::string& 
   return finalize_mpi();
 }
 
-/// One share of a sampling task. Processes of one task are alike and take turns at this machine's GPUs.
+/// The device of a process that computes without a group. Such processes take turns at this machine's GPUs.
+at::Device device_of(int process) {
+  const auto gpus = visible_gpus().size();
+  if (gpus == 0) return at::Device(at::kCPU);
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(static_cast<std::size_t>(process) % gpus));
+}
+
+/// One share of a sampling task.
 Status sample_share(const std::string& task_file, const std::string& share_text, const std::string& out,
                     const std::string& log_level) {
   PLUMBLINE_TRY(init_log({log_level, {}, /*standard_error=*/true}));
@@ -123,15 +132,18 @@ Status sample_share(const std::string& task_file, const std::string& share_text,
   PLUMBLINE_ASSIGN(const Json json, read_json_file(task_file));
   PLUMBLINE_ASSIGN(const SamplingTask task, sampling_task_from_json(json, task_file));
   fix_numerics(task.threads);
-  const auto gpus = visible_gpus().size();
-  const at::Device device =
-      gpus == 0 ? at::Device(at::kCPU)
-                : at::Device(at::kCUDA, static_cast<at::DeviceIndex>(static_cast<std::size_t>(share.index) % gpus));
   try {
-    return sample(task, share, out, device);
+    return sample(task, share, out, device_of(share.index));
   } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
     return run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
   }
+}
+
+/// Answers what comes on the standard input.
+Status answer_sources(int threads, const std::string& log_level) {
+  PLUMBLINE_TRY(init_log({log_level, {}, /*standard_error=*/true}));
+  fix_numerics(threads);
+  return answer(std::cin, std::cout, device_of(0));
 }
 
 int report(const Error& error) {
@@ -147,11 +159,19 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Computes for a run that a coordinator serves. `plumbline train` starts workers itself; with its\n"
       "--launcher external they are started by hand: mpirun -np N plumbline-worker --join RUN\n"
-      "`plumbline refine` starts workers with --sample.");
+      "`plumbline refine` starts workers with --sample, `plumbline generate` one with --generate.");
   std::string run_dir, task, share = "0/1", out, log_level = "info";
+  bool generate = false;
+  int threads = 1;
   auto* duty = app.add_option_group("duty", "One of")->require_option(1);
   duty->add_option("--join", run_dir, "Run directory, which holds the coordinator's address");
   auto* sampling = duty->add_option("--sample", task, "Task file (JSON) of `plumbline refine`");
+  auto* generating =
+      duty->add_flag("--generate", generate, "Answer sources on standard input, for `plumbline generate`");
+  app.add_option("--threads", threads, "With --generate: compute threads")
+      ->needs(generating)
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   app.add_option("--share", share, "With --sample: which share of the batches, INDEX/COUNT")
       ->needs(sampling)
       ->capture_default_str();
@@ -171,6 +191,12 @@ int main(int argc, char** argv) {
   if (!task.empty()) {
     fix_environment(1, argv);
     const Status status = sample_share(task, share, out, log_level);
+    flush_log();
+    return status.has_value() ? 0 : report(status.error());
+  }
+  if (generate) {
+    fix_environment(threads, argv);
+    const Status status = answer_sources(threads, log_level);
     flush_log();
     return status.has_value() ? 0 : report(status.error());
   }

@@ -1,12 +1,14 @@
 #include "worker/sample.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 
 #include "common/core/files.hpp"
 #include "common/record/json_lines.hpp"
 #include "worker/batch/batch.hpp"
-#include "worker/generate/generate.hpp"
+#include "worker/generate/alignment_constraint.hpp"
+#include "worker/generate/repair.hpp"
 #include "worker/model/t5.hpp"
 
 namespace plumbline {
@@ -43,31 +45,81 @@ Result<std::size_t> take_up(const fs::path& out, const std::vector<std::int64_t>
   return done;
 }
 
-/// The greedy output of each row of a batch, then the sampled ones.
-std::vector<SampledRow> sample_batch(const T5& model, const Tokenizer& tokenizer, const SamplingTask& task,
-                                     const Batch& batch) {
-  std::vector<SampledRow> sampled(batch.rows.size());
-  for (std::size_t b = 0; b < batch.rows.size(); ++b) sampled[b].row = batch.rows[b];
-  const auto take = [&](std::size_t b, const Generated& generated) {
-    sampled[b].outputs.push_back(tokenizer.decode(generated.tokens));
-    sampled[b].complete.push_back(generated.complete);
-  };
-  const auto greedy = generate_greedy(model, batch.source_BS, batch.source_mask_BS, task.max_new_tokens);
-  for (std::size_t b = 0; b < greedy.size(); ++b) take(b, greedy[b]);
-  if (task.samples == 1) return sampled;
+/// What a batch's sources are answered with: the greedy outputs, then the sampled ones.
+struct Outputs {
   std::vector<OutputKey> keys;
-  for (std::size_t b = 0; b < batch.rows.size(); ++b)
+  std::vector<Generated> written;
+};
+
+Outputs write_outputs(const T5& model, const SamplingTask& task, const Batch& batch) {
+  Outputs outputs;
+  outputs.written = generate_greedy(model, batch.source_BS, batch.source_mask_BS, task.max_new_tokens);
+  std::vector<OutputKey> drawn;
+  for (std::size_t b = 0; b < batch.rows.size(); ++b) {
+    const auto row = static_cast<std::uint64_t>(batch.rows[b]);
+    outputs.keys.push_back({static_cast<std::int64_t>(b), row, 0});
     for (int s = 1; s < task.samples; ++s)
-      keys.push_back(
-          {static_cast<std::int64_t>(b), static_cast<std::uint64_t>(batch.rows[b]), static_cast<std::uint64_t>(s)});
+      drawn.push_back({static_cast<std::int64_t>(b), row, static_cast<std::uint64_t>(s)});
+  }
   Decoding decoding;
   decoding.max_new_tokens = task.max_new_tokens;
   decoding.temperature = task.temperature;
   decoding.top_k = task.top_k;
   decoding.top_p = task.top_p;
   decoding.seed = task.seed;
-  const auto drawn = generate(model, batch.source_BS, batch.source_mask_BS, decoding, keys);
-  for (std::size_t i = 0; i < drawn.size(); ++i) take(static_cast<std::size_t>(keys[i].batch_row), drawn[i]);
+  const auto sampled = generate(model, batch.source_BS, batch.source_mask_BS, decoding, drawn);
+  outputs.keys.insert(outputs.keys.end(), drawn.begin(), drawn.end());
+  outputs.written.insert(outputs.written.end(), sampled.begin(), sampled.end());
+  return outputs;
+}
+
+/// By output: its repair, where it is no alignment and the alignment that was made of it is complete.
+Result<std::vector<std::optional<std::string>>> repair_outputs(const T5& model, const Tokenizer& tokenizer,
+                                                               const SamplingTask& task, const RuleSet& rules,
+                                                               const std::vector<std::string>& source_of_row,
+                                                               const Batch& batch, const Outputs& outputs) {
+  std::vector<std::optional<std::string>> repaired(outputs.keys.size());
+  std::vector<std::string> sources;
+  for (const OutputKey& key : outputs.keys) sources.push_back(source_of_row[static_cast<std::size_t>(key.batch_row)]);
+  PLUMBLINE_ASSIGN(const auto checking, AlignmentConstraint::make(rules, tokenizer, sources));
+  std::vector<std::size_t> broken;
+  Outputs refused;
+  for (std::size_t o = 0; o < outputs.keys.size(); ++o) {
+    const Generated& written = outputs.written[o];
+    if (!written.complete ||
+        accepted_tokens(*checking, o, written.tokens, task.max_new_tokens) == written.tokens.size())
+      continue;
+    sources[broken.size()] = sources[o];
+    broken.push_back(o);
+    refused.keys.push_back(outputs.keys[o]);
+    refused.written.push_back(written);
+  }
+  sources.resize(broken.size());
+  PLUMBLINE_ASSIGN(const auto constraint, AlignmentConstraint::make(rules, tokenizer, sources));
+  const auto valid = repair(model, batch.source_BS, batch.source_mask_BS, task.max_new_tokens, refused.keys,
+                            refused.written, *constraint);
+  for (std::size_t i = 0; i < broken.size(); ++i)
+    if (valid[i].complete) repaired[broken[i]] = tokenizer.decode(valid[i].tokens);
+  return repaired;
+}
+
+Result<std::vector<SampledRow>> sample_batch(const T5& model, const Tokenizer& tokenizer, const SamplingTask& task,
+                                             const RuleSet& rules, const Split& split, const Batch& batch) {
+  const Outputs outputs = write_outputs(model, task, batch);
+  std::vector<std::optional<std::string>> repaired(outputs.keys.size());
+  if (task.repair) {
+    std::vector<std::string> sources;
+    for (const std::int64_t row : batch.rows) sources.push_back(text_of(tokenizer, split.tokens(row, Side::kSource)));
+    PLUMBLINE_ASSIGN(repaired, repair_outputs(model, tokenizer, task, rules, sources, batch, outputs));
+  }
+  std::vector<SampledRow> sampled(batch.rows.size());
+  for (std::size_t b = 0; b < batch.rows.size(); ++b) sampled[b].row = batch.rows[b];
+  for (std::size_t o = 0; o < outputs.keys.size(); ++o) {
+    SampledRow& row = sampled[static_cast<std::size_t>(outputs.keys[o].batch_row)];
+    row.outputs.push_back(tokenizer.decode(outputs.written[o].tokens));
+    row.complete.push_back(outputs.written[o].complete);
+    row.repaired.push_back(std::move(repaired[o]));
+  }
   return sampled;
 }
 
@@ -94,6 +146,8 @@ Status sample(const SamplingTask& task, SamplingShare share, const fs::path& out
     return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +
                           " is smaller than the dataset's of " + std::to_string(dataset.info().vocab_size),
                       task.model, "Use a model that was trained on the dataset's tokenizer.");
+  const auto& norms = dataset.info().norms;
+  const auto norm = std::find_if(norms.begin(), norms.end(), [&](const Norm& n) { return n.name == task.norm; });
   PLUMBLINE_ASSIGN(std::size_t done, take_up(out, rows_of(batches, share), task.samples));
   std::ofstream lines(out, std::ios::binary | std::ios::app);
   for (auto b = static_cast<std::size_t>(share.index); b < batches.size(); b += static_cast<std::size_t>(share.count)) {
@@ -102,7 +156,7 @@ Status sample(const SamplingTask& task, SamplingShare share, const fs::path& out
       continue;
     }
     const Batch batch = make_batch(dataset.train(), batches[b], task.max_source_tokens, 1, device);
-    const auto sampled = sample_batch(*model, *tokenizer, task, batch);
+    PLUMBLINE_ASSIGN(const auto sampled, sample_batch(*model, *tokenizer, task, norm->rules, dataset.train(), batch));
     for (std::size_t i = done; i < sampled.size(); ++i) lines << to_line(to_json(sampled[i])) << '\n';
     done = 0;
     if (!lines.flush()) return run_error("the samples cannot be written (is the disk full?)", out.string());

@@ -30,7 +30,8 @@ Json to_json(const SamplingTask& task) {
               {"max_source_tokens", task.max_source_tokens},
               {"max_new_tokens", task.max_new_tokens},
               {"batch_rows", task.batch_rows},
-              {"threads", task.threads}};
+              {"threads", task.threads},
+              {"repair", task.repair}};
 }
 
 Result<SamplingTask> sampling_task_from_json(const Json& json, const std::string& where) {
@@ -48,6 +49,7 @@ Result<SamplingTask> sampling_task_from_json(const Json& json, const std::string
   PLUMBLINE_ASSIGN(task.max_new_tokens, json_get<int>(json, "max_new_tokens", where));
   PLUMBLINE_ASSIGN(task.batch_rows, json_get<int>(json, "batch_rows", where));
   PLUMBLINE_ASSIGN(task.threads, json_get<int>(json, "threads", where));
+  PLUMBLINE_ASSIGN(task.repair, json_get<bool>(json, "repair", where));
   if (task.samples < 1 || task.samples > kMaxSamples) return out_of_range("samples", where).error();
   if (!(task.temperature > 0) || !std::isfinite(task.temperature)) return out_of_range("temperature", where).error();
   if (!(task.top_p > 0) || task.top_p > 1) return out_of_range("top_p", where).error();
@@ -83,7 +85,9 @@ Result<std::vector<std::vector<std::int64_t>>> sampling_batches(const Dataset& d
 }
 
 Json to_json(const SampledRow& row) {
-  return Json{{"row", row.row}, {"outputs", row.outputs}, {"complete", row.complete}};
+  Json repaired = Json::array();
+  for (const auto& text : row.repaired) repaired.push_back(text ? Json(*text) : Json());
+  return Json{{"row", row.row}, {"outputs", row.outputs}, {"complete", row.complete}, {"repaired", repaired}};
 }
 
 Result<SampledRow> sampled_row_from_json(const Json& json, const std::string& where) {
@@ -91,13 +95,16 @@ Result<SampledRow> sampled_row_from_json(const Json& json, const std::string& wh
   PLUMBLINE_ASSIGN(sampled.row, json_get<std::int64_t>(json, "row", where));
   PLUMBLINE_ASSIGN(const Json outputs, json_get<Json>(json, "outputs", where));
   PLUMBLINE_ASSIGN(const Json complete, json_get<Json>(json, "complete", where));
-  if (!outputs.is_array() || !complete.is_array() || outputs.size() != complete.size())
-    return data_error("\"outputs\" and \"complete\" must be lists of one length", where);
+  PLUMBLINE_ASSIGN(const Json repaired, json_get<Json>(json, "repaired", where));
+  if (!outputs.is_array() || !complete.is_array() || !repaired.is_array() || outputs.size() != complete.size() ||
+      outputs.size() != repaired.size())
+    return data_error("\"outputs\", \"complete\" and \"repaired\" must be lists of one length", where);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (!outputs[i].is_string() || !complete[i].is_boolean())
-      return data_error("\"outputs\" must hold texts, and \"complete\" true or false", where);
+    if (!outputs[i].is_string() || !complete[i].is_boolean() || !(repaired[i].is_string() || repaired[i].is_null()))
+      return data_error("\"outputs\" must hold texts, \"complete\" true or false, \"repaired\" texts or null", where);
     sampled.outputs.push_back(outputs[i].get<std::string>());
     sampled.complete.push_back(complete[i].get<bool>());
+    sampled.repaired.push_back(repaired[i].is_string() ? std::optional(repaired[i].get<std::string>()) : std::nullopt);
   }
   return sampled;
 }

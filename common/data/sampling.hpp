@@ -5,6 +5,7 @@
 // sample) alone, so neither the number of processes nor an interruption changes it.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct SamplingTask {
   int max_source_tokens = 512, max_new_tokens = 256;
   int batch_rows = 32;
   int threads = 1;
+  bool repair = false;  ///< outputs that are no alignments are written a second time, repaired
 };
 Json to_json(const SamplingTask& task);
 /// A data error that names the key when one is missing, of another type or out of range.
@@ -40,6 +42,9 @@ struct SampledRow {
   std::int64_t row = 0;
   std::vector<std::string> outputs;
   std::vector<bool> complete;  ///< false: cut at max_new_tokens
+  /// By output: what repair (worker/generate/repair.hpp) made of it; none where there was nothing to repair, or no
+  /// room.
+  std::vector<std::optional<std::string>> repaired;
 };
 Json to_json(const SampledRow& row);
 Result<SampledRow> sampled_row_from_json(const Json& json, const std::string& where);

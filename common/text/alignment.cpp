@@ -103,6 +103,19 @@ Rows left_justified(const Rows& unaligned) {
   return rows;
 }
 
+std::optional<std::size_t> staggered_gaps(const Rows& aligned) {
+  const std::size_t columns = aligned.empty() ? 0 : aligned.front().size();
+  for (std::size_t c = 0; c + 1 < columns; ++c) {
+    bool gap_closes = false, gap_opens = false;
+    for (const std::string& row : aligned) {
+      gap_closes |= row[c] == '-' && row[c + 1] != '-';
+      gap_opens |= row[c] != '-' && row[c + 1] == '-';
+    }
+    if (gap_closes && gap_opens) return c;
+  }
+  return std::nullopt;
+}
+
 double column_score(const Rows& candidate, const Rows& truth) {
   if (!is_rectangular(candidate) || !is_rectangular(truth) || ungapped(candidate) != ungapped(truth)) return 0;
   const std::vector<Column> found = columns_of(candidate), wanted = columns_of(truth);

@@ -37,6 +37,10 @@ Result<std::unique_ptr<TargetEncoding>> make_target_encoding(const std::string& 
 Rows ungapped(const Rows& aligned);
 /// Every row padded at its end with gaps to the longest: the fallback that no rule can refuse.
 Rows left_justified(const Rows& unaligned);
+/// The first column after which gaps are staggered: one row has a gap in it and a residue in the next column, another
+/// row a residue in it and a gap in the next (a deletion right beside an insertion, which HMMER's Plan 7 models have no
+/// transition for either). Nothing when there is none. Rows must have one length.
+std::optional<std::size_t> staggered_gaps(const Rows& aligned);
 /// Share of the true columns found in `candidate`, a column being the tuple of residue indices (gap: none); columns of
 /// gaps only do not count. 0 when the rows' residues differ from the truth's. In [0,1].
 double column_score(const Rows& candidate, const Rows& truth);

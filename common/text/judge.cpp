@@ -32,7 +32,7 @@ std::string_view trimmed(std::string_view text) {
   return begin == std::string_view::npos ? "" : text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-/// Rows of equal length, each of them its source's residues and gaps.
+/// Rows of equal length, each of them its source's residues and gaps; without staggered gaps where that is asked for.
 class AlignmentRule {
  public:
   static Result<AlignmentRule> make(const RuleSet& rules, const std::string& where) {
@@ -43,6 +43,7 @@ class AlignmentRule {
     if (!target) return data_error(target.error().message, where, target.error().hint);
     rule.source_ = std::move(source).value();
     rule.target_ = std::move(target).value();
+    rule.no_staggered_gaps_ = rules.no_staggered_gaps;
     return rule;
   }
 
@@ -66,12 +67,16 @@ class AlignmentRule {
                            wanted[row].size() - residues[row].size());
       return fmt::format("row {} differs from its sequence at residue {}", row + 1, at + 1);
     }
+    if (const auto column = no_staggered_gaps_ ? staggered_gaps(*aligned) : std::nullopt)
+      return fmt::format("one row's gap ends in column {} and another's begins in the next (staggered gaps)",
+                         *column + 1);
     return std::nullopt;
   }
 
  private:
   std::unique_ptr<SourceEncoding> source_;
   std::unique_ptr<TargetEncoding> target_;
+  bool no_staggered_gaps_ = false;
 };
 
 class RuleJudge final : public Judge {

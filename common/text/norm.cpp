@@ -122,6 +122,7 @@ Json rules_to_json(const RuleSet& rules) {
   if (rules.alignment) {
     json["source_encoding"] = rules.source_encoding;
     json["target_encoding"] = rules.target_encoding;
+    if (rules.no_staggered_gaps) json["no_staggered_gaps"] = true;
   }
   return json;
 }
@@ -136,11 +137,14 @@ Result<RuleSet> rules_from_json(const Json& json, const std::string& where) {
   reader.count("max_characters", rules.max_characters);
   reader.flag("not_a_copy", rules.not_a_copy);
   reader.flag("alignment", rules.alignment);
+  reader.flag("no_staggered_gaps", rules.no_staggered_gaps);
   reader.text("source_encoding", rules.source_encoding);
   reader.text("target_encoding", rules.target_encoding);
   PLUMBLINE_TRY(reader.finish());
   if (rules.min_characters && rules.max_characters && *rules.min_characters > *rules.max_characters)
     return data_error("min_characters is more than max_characters", where);
+  if (rules.no_staggered_gaps && !rules.alignment)
+    return data_error("the rule no_staggered_gaps needs the rule alignment", where);
   if (auto known = make_source_encoding(rules.source_encoding); !known)
     return data_error(known.error().message, where, known.error().hint);
   if (auto known = make_target_encoding(rules.target_encoding); !known)

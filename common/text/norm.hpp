@@ -21,6 +21,7 @@ struct RuleSet {
   std::optional<int> min_characters, max_characters;  ///< Unicode code points
   bool not_a_copy = false;                            ///< output must differ from its source
   bool alignment = false;                             ///< rows of equal length whose residues are the source's
+  bool no_staggered_gaps = false;                     ///< with `alignment`: no gap right beside another row's gap
   std::string source_encoding = "concat";             ///< when `alignment`
   std::string target_encoding = "spaces";
 };

@@ -53,4 +53,8 @@ Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name) {
   return data_error("the tokenizer \"" + name + "\" is not known", "", "Known: byte, sentencepiece.");
 }
 
+std::string text_of(const Tokenizer& tokenizer, std::span<const std::int64_t> ids) {
+  return tokenizer.decode(std::vector<std::int32_t>(ids.begin(), ids.end()));
+}
+
 }  // namespace plumbline

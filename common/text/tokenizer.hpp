@@ -35,6 +35,9 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> hf_files() const = 0;
 };
 
+/// decode() of ids as datasets and tensors hold them.
+std::string text_of(const Tokenizer& tokenizer, std::span<const std::int64_t> ids);
+
 /// A tokenizer that needs no file: `name` is "byte".
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name);
 /// "sentencepiece", with `extra_ids` (0 to kMaxExtraIds) behind the model's pieces. A file that is no model with T5's

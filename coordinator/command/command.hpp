@@ -19,6 +19,7 @@ void add_resume(CLI::App& app, CommandBody& body);
 void add_status(CLI::App& app, CommandBody& body);
 void add_logs(CLI::App& app, CommandBody& body);
 void add_stop(CLI::App& app, CommandBody& body);
+void add_generate(CLI::App& app, CommandBody& body);
 void add_refine(CLI::App& app, CommandBody& body);
 void add_report(CLI::App& app, CommandBody& body);
 

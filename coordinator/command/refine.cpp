@@ -2,13 +2,12 @@
 #include "coordinator/refine/refine.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <memory>
 
 #include "coordinator/command/command.hpp"
+#include "coordinator/command/progress_line.hpp"
 
 namespace plumbline {
 namespace {
@@ -17,34 +16,6 @@ struct RefineCommand {
   RefineOptions options;
   std::string model, data, out;
   bool given = false, json = false;
-};
-
-/// How far sampling is, on standard error: one line that is written over on a terminal, else a line every ten seconds.
-class ProgressLine {
- public:
-  void show(std::int64_t done, std::int64_t all) {
-    const auto now = std::chrono::steady_clock::now();
-    if (first_ < 0) first_ = done;
-    const bool is_last = done == all;
-    if (!is_terminal_ && !is_last && now - shown_ < std::chrono::seconds(10)) return;
-    if (is_last && finished_) return;
-    finished_ = is_last;
-    shown_ = now;
-    const double seconds = std::chrono::duration<double>(now - began_).count();
-    const double rate = seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
-    std::string line = fmt::format("sampled for {} of {} sources", done, all);
-    if (rate > 0 && !is_last)
-      line += fmt::format(", {:.0f} a second, {:.0f} s left", rate, static_cast<double>(all - done) / rate);
-    std::fprintf(stderr, is_terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
-    if (is_terminal_ && is_last) std::fputc('\n', stderr);
-    std::fflush(stderr);
-  }
-
- private:
-  const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), shown_;
-  std::int64_t first_ = -1;
-  bool finished_ = false;
 };
 
 std::string percent(std::int64_t part, std::int64_t whole) {
@@ -57,7 +28,7 @@ Status run_refine(RefineCommand command) {
   options.data = command.data;
   options.out = command.out;
   options.desired = command.given ? Desired::kGiven : Desired::kBest;
-  ProgressLine line;
+  ProgressLine line("sampled for");
   PLUMBLINE_ASSIGN(const RefineCounts counts,
                    refine(options, [&](std::int64_t done, std::int64_t all) { line.show(done, all); }));
   if (command.json) {
@@ -123,6 +94,9 @@ void add_refine(CLI::App& app, CommandBody& body) {
   command->add_option("--seed", refine.seed, "Fixes what is drawn and sampled")->capture_default_str();
   command->add_flag("--given", options->given,
                     "Take the dataset's desired output, where it has one, over the model's best");
+  command->add_flag("--repair", refine.repair,
+                    "Alignments: set each rejected output against the same output with its first mistake mended and "
+                    "the rest written anew, valid by construction");
   command->add_option("--workers", refine.workers, "Worker processes")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

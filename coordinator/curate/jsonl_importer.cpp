@@ -43,7 +43,7 @@ Result<std::optional<Json>> next_json_object(LineReader& lines) {
     if (is_blank(*line)) continue;
     PLUMBLINE_ASSIGN(Json row, parse_json(*line, lines.where()));
     if (!row.is_object())
-      return data_error("the line must hold a JSON object, {…}", lines.where(), "Write one example a line.");
+      return data_error("the line must hold a JSON object, {…}", lines.where(), "Write one object a line.");
     return std::make_optional(std::move(row));
   }
 }

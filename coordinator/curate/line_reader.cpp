@@ -1,5 +1,6 @@
 #include "coordinator/curate/line_reader.hpp"
 
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -47,6 +48,26 @@ class LineReader::FileBytes final : public LineReader::Bytes {
   std::string name_;
 };
 
+/// What a pipe holds is taken at once: zlib would wait for more until its buffer is full.
+class LineReader::StandardInputBytes final : public LineReader::Bytes {
+ public:
+  explicit StandardInputBytes(std::string name) : name_(std::move(name)) {}
+  Result<bool> append(std::string& buffer) override {
+    constexpr std::size_t kChunk = 64u << 10;
+    const std::size_t before = buffer.size();
+    buffer.resize(before + kChunk);
+    ssize_t got = 0;
+    do got = ::read(STDIN_FILENO, buffer.data() + before, kChunk);
+    while (got < 0 && errno == EINTR);
+    buffer.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0) return data_error(std::string("it cannot be read: ") + std::strerror(errno), name_);
+    return got > 0;
+  }
+
+ private:
+  std::string name_;
+};
+
 class LineReader::MemoryBytes final : public LineReader::Bytes {
  public:
   explicit MemoryBytes(std::string_view text) : text_(text) {}
@@ -75,6 +96,11 @@ Result<LineReader> LineReader::open(const std::filesystem::path& file) {
   return LineReader(std::make_unique<FileBytes>(handle, file.string()), file.string());
 }
 
+LineReader LineReader::standard_input() {
+  const std::string name = "standard input";
+  return {std::make_unique<StandardInputBytes>(name), name};
+}
+
 LineReader LineReader::over(std::string_view text, std::string name) {
   return {std::make_unique<MemoryBytes>(text), std::move(name)};
 }
@@ -83,7 +109,7 @@ Result<bool> LineReader::fill() {
   buffer_.erase(0, std::exchange(start_, 0));
   if (buffer_.size() > kMaxLineBytes)
     return data_error("the line is longer than " + std::to_string(kMaxLineBytes) + " bytes", where(line_ + 1),
-                      "Is this the format that the recipe names?");
+                      "Is this a file of lines?");
   return bytes_->append(buffer_);
 }
 
@@ -100,7 +126,7 @@ Result<std::optional<std::string_view>> LineReader::next() {
   ++line_;
   if (line.size() > kMaxLineBytes)
     return data_error("the line is longer than " + std::to_string(kMaxLineBytes) + " bytes", where(),
-                      "Is this the format that the recipe names?");
+                      "Is this a file of lines?");
   if (line.ends_with('\r')) line.remove_suffix(1);
   if (line_ == 1 && line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
   if (const std::size_t at = first_invalid_utf8(line); at != line.size())

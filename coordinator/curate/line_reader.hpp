@@ -17,6 +17,8 @@ inline constexpr std::size_t kMaxLineBytes = 4u << 20;
 class LineReader {
  public:
   static Result<LineReader> open(const std::filesystem::path& file);
+  /// Over this process's standard input, plain; a line is given as soon as it is there. One at a time.
+  static LineReader standard_input();
   /// Over `text`, which must outlive the reader; `name` stands for the file in errors.
   static LineReader over(std::string_view text, std::string name);
   LineReader(LineReader&&) noexcept;
@@ -36,6 +38,7 @@ class LineReader {
  private:
   class Bytes;
   class FileBytes;
+  class StandardInputBytes;
   class MemoryBytes;
   LineReader(std::unique_ptr<Bytes> bytes, std::string name);
   /// Reads on behind what is pending; false at the end of the file.

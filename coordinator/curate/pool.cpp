@@ -136,10 +136,7 @@ Status read_dataset(const DatasetFormat& format, const fs::path& folder, const s
   const Split& split = format.split == kTrainSplit ? dataset.train() : dataset.held_out();
   for (std::int64_t row = 0; row < split.size(); ++row) {
     if (split.norm(row) != static_cast<std::size_t>(norm - norms.begin())) continue;
-    const auto text = [&](Side side) {
-      const auto tokens = split.tokens(row, side);
-      return tokenizer->decode(std::vector<std::int32_t>(tokens.begin(), tokens.end()));
-    };
+    const auto text = [&](Side side) { return text_of(*tokenizer, split.tokens(row, side)); };
     Imported example;
     example.line = row + 1;
     example.source = text(Side::kSource);

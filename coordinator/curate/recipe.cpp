@@ -39,12 +39,15 @@ Result<RuleSet> read_rules(const YamlNode& node) {
   PLUMBLINE_TRY(map.read("max_characters", rules.max_characters, {.min = 1}));
   PLUMBLINE_TRY(map.read("not_a_copy", rules.not_a_copy));
   PLUMBLINE_TRY(map.read("alignment", rules.alignment));
+  PLUMBLINE_TRY(map.read("no_staggered_gaps", rules.no_staggered_gaps));
   PLUMBLINE_TRY(map.read_choice("source_encoding", rules.source_encoding, {"concat"}));
   PLUMBLINE_TRY(map.read_choice("target_encoding", rules.target_encoding, {"spaces"}));
   PLUMBLINE_TRY(map.finish());
   if (rules.min_characters && rules.max_characters && *rules.min_characters > *rules.max_characters)
     return node.error("asks for at least " + std::to_string(*rules.min_characters) + " and at most " +
                       std::to_string(*rules.max_characters) + " characters");
+  if (rules.no_staggered_gaps && !rules.alignment)
+    return node.error("has no_staggered_gaps, which needs the rule alignment", "Add alignment: true.");
   const auto judge = make_rule_judge(rules, node.where());
   if (!judge.has_value()) return in_recipe(judge.error(), node);
   return rules;

@@ -64,6 +64,9 @@ struct SimulateFormat {
   int min_root_length = 32, max_root_length = 44;
   Range branch_length{0.5, 1.0}, insertion_rate{0.0, 0.05}, deletion_rate{0.0, 0.05}, zipf_exponent{1.01, 2.0};
   int max_indel_length = 50;
+  /// Share of the columns with residues of opposite charge that are written as two columns with gaps: not the true
+  /// alignment then, but one by an aligner with that habit.
+  double split_opposite_charges = 0;
 };
 
 /// Examples of a dataset that was curated before.

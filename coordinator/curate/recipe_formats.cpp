@@ -141,6 +141,7 @@ Result<Format> read_simulate(YamlMap& source) {
   PLUMBLINE_TRY(read_range(source, "deletion_rate", rate, format.deletion_rate));
   PLUMBLINE_TRY(read_range(source, "zipf_exponent", {.above = 1, .max = 10}, format.zipf_exponent));
   PLUMBLINE_TRY(source.read("max_indel_length", format.max_indel_length, {.min = 1, .max = 1000}));
+  PLUMBLINE_TRY(source.read("split_opposite_charges", format.split_opposite_charges, {.min = 0, .max = 1}));
   return Format(format);
 }
 

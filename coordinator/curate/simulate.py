@@ -50,6 +50,24 @@ def sequence_of(row):
     return "".join(row.split("\n")[1:])
 
 
+CHARGE = {"K": 1, "R": 1, "D": -1, "E": -1}  # at neutral pH; histidine counts as neutral
+
+
+def split_opposite_charges(rows, share, uniform):
+    """Writes columns in which residues of opposite charge meet as two, each residue against a gap, as an aligner does
+    that will not pair them. Of such columns a share is split, drawn by uniform(). Neutral residues stay in the first."""
+    columns = []
+    for column in zip(*rows):
+        charges = [CHARGE.get(residue, 0) for residue in column]
+        first = next((charge for charge in charges if charge), 0)
+        if -first not in charges or not first or uniform() >= share:
+            columns.append(column)
+            continue
+        columns.append(["-" if charge == -first else residue for residue, charge in zip(column, charges)])
+        columns.append([residue if charge == -first else "-" for residue, charge in zip(column, charges)])
+    return ["".join(row) for row in zip(*columns)]
+
+
 class Simulation:
     def __init__(self, parameters):
         from msasim import ALPHABET_CODES, MODEL_CODES, ReplacementModelSpec, SiteRateModelSpec
@@ -86,6 +104,9 @@ class Simulation:
         for _ in range(1000):
             result = self.once()
             if all(row.strip("-") for row in result["rows"]):
+                share = self.parameters["split_opposite_charges"]
+                if share > 0:
+                    result["rows"] = split_opposite_charges(result["rows"], share, self.draw.random)
                 return result
         raise SystemExit("with these rates and lengths the sequences are deleted whole, time after time")
 

@@ -138,7 +138,8 @@ Json simulation_parameters(const SimulateFormat& format, std::uint64_t seed) {
           {"insertion_rate", pair(format.insertion_rate)},
           {"deletion_rate", pair(format.deletion_rate)},
           {"zipf_exponent", pair(format.zipf_exponent)},
-          {"max_indel_length", format.max_indel_length}};
+          {"max_indel_length", format.max_indel_length},
+          {"split_opposite_charges", format.split_opposite_charges}};
 }
 
 Status simulate(const Json& parameters, const fs::path& out) {

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <map>
 
-#include "common/config/model_folder.hpp"
+#include "common/config/weight_files.hpp"
 #include "common/core/files.hpp"
 #include "common/record/checkpoint_manifest.hpp"
 #include "coordinator/inspect/describe.hpp"

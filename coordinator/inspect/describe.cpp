@@ -5,7 +5,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "common/config/model_folder.hpp"
+#include "common/config/weight_files.hpp"
 #include "common/data/hdf5.hpp"
 
 namespace plumbline {

@@ -115,7 +115,7 @@ class ChildGroup final : public WorkerGroup {
 /// another thread may have held any lock.
 struct ChildPlan {
   std::vector<char*> argv, environment;
-  int input = -1, log = -1, failure = -1;
+  int input = -1, output = -1, log = -1, failure = -1;
   pid_t parent = 0;
 };
 
@@ -142,7 +142,7 @@ void reset_signals() {
   reset_signals();
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != plan.parent) ::_exit(128 + SIGTERM);  // It died before the line above.
-  if (::dup2(plan.input, STDIN_FILENO) >= 0 && ::dup2(plan.log, STDOUT_FILENO) >= 0 &&
+  if (::dup2(plan.input, STDIN_FILENO) >= 0 && ::dup2(plan.output, STDOUT_FILENO) >= 0 &&
       ::dup2(plan.log, STDERR_FILENO) >= 0) {
     // Also descriptors that a library opened without CLOEXEC. Kernels before 5.11 refuse; ours are marked anyway.
     constexpr unsigned kCloseRangeCloexec = 4;
@@ -170,15 +170,20 @@ Result<Fd> open_log(const fs::path& path) {
 
 Result<std::unique_ptr<WorkerGroup>> start_process(const ProcessSpec& spec) {
   PLUMBLINE_ASSIGN(const Fd log, open_log(spec.log));
-  const Fd input(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (input.get() < 0) return cannot("it cannot be opened", "/dev/null");
+  const Fd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (nothing.get() < 0) return cannot("it cannot be opened", "/dev/null");
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return cannot("no pipe can be made", spec.argv.at(0));
   const Fd failure(pipe[0]);
   Fd failure_writer(pipe[1]);
 
-  const ChildPlan plan{pointers(spec.argv), pointers(spec.environment), input.get(),
-                       log.get(),           failure_writer.get(),       ::getpid()};
+  const ChildPlan plan{pointers(spec.argv),
+                       pointers(spec.environment),
+                       spec.input >= 0 ? spec.input : nothing.get(),
+                       spec.output >= 0 ? spec.output : log.get(),
+                       log.get(),
+                       failure_writer.get(),
+                       ::getpid()};
   const pid_t pid = ::fork();
   if (pid < 0) return cannot("no process can be started", spec.argv.at(0));
   if (pid == 0) become(plan);

@@ -15,6 +15,8 @@ struct ProcessSpec {
   std::vector<std::string> argv;         ///< argv[0] is the program's path
   std::vector<std::string> environment;  ///< NAME=value
   std::filesystem::path log;  ///< standard output and error are appended here; made with its folder when absent
+  int input = -1;             ///< descriptor that is its standard input; -1: /dev/null
+  int output = -1;            ///< … and its standard output; -1: the log
 };
 
 /// The process, started (exec succeeded). Errors: kEnvironment, naming the program or the log and the system's reason.

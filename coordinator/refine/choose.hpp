@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/data/sampling.hpp"
 #include "common/text/norm.hpp"
@@ -26,5 +27,13 @@ struct Choice {
 /// said: both are passed over.
 Choice choose(const Norm& norm, const Judge& judge, const std::string& source, const std::optional<std::string>& given,
               const SampledRow& sampled, Desired desired);
+
+/// An output that the judge rejects, and what repair made of it.
+struct Repaired {
+  std::string desired, undesired;
+};
+
+/// Of each output that the judge rejects and whose repair it accepts, in their order; equal outputs once.
+std::vector<Repaired> repaired_outputs(const Judge& judge, const std::string& source, const SampledRow& sampled);
 
 }  // namespace plumbline

@@ -11,11 +11,10 @@
 #include <map>
 #include <memory>
 
-#include "common/config/model_folder.hpp"
+#include "common/config/weight_files.hpp"
 #include "common/core/file_descriptor.hpp"
 #include "common/core/files.hpp"
-#include "common/record/run_layout.hpp"
-#include "coordinator/journal/journal.hpp"
+#include "coordinator/journal/model_folder.hpp"
 #include "coordinator/launch/process.hpp"
 #include "coordinator/refine/parts.hpp"
 
@@ -27,22 +26,6 @@ namespace fs = std::filesystem;
 
 constexpr int kBetweenLooksMs = 500;
 constexpr std::size_t kLogTailBytes = 2000;
-
-/// The folder that holds the model itself.
-Result<fs::path> model_folder(const fs::path& given) {
-  std::error_code ec;
-  const RunLayout layout(given);
-  if (!fs::exists(layout.journal(), ec)) {
-    if (has_weights(given)) return fs::absolute(given, ec);
-    return usage_error("this is neither a run directory nor a folder with a model", given.string(),
-                       "Name a run, one of its checkpoints, or a folder with config.json and model.safetensors.");
-  }
-  PLUMBLINE_ASSIGN(const auto entries, read_journal(layout.journal()));
-  const RunRecord record = replay(entries);
-  if (!record.checkpoint)
-    return usage_error("the run has no committed checkpoint yet", given.string(), "Wait for its first checkpoint.");
-  return fs::absolute(layout.checkpoint(record.checkpoint->step), ec);
-}
 
 Result<const Norm*> find_norm(const Dataset& dataset, const std::string& name) {
   const auto& norms = dataset.info().norms;
@@ -151,13 +134,16 @@ Json example_line(const std::string& source, const Choice& choice, const Sampled
   return line;
 }
 
-void count(RefineCounts& counts, const Choice& choice, const SampledRow& sampled) {
+void count(RefineCounts& counts, const Choice& choice, const SampledRow& sampled, std::size_t repaired) {
   ++counts.sources;
   counts.outputs += static_cast<std::int64_t>(sampled.outputs.size());
   counts.accepted += choice.accepted;
   counts.rejected += choice.rejected;
-  counts.desired_own += choice.desired_is_own ? 1 : 0;
-  if (choice.desired && choice.undesired)
+  const auto pairs = static_cast<std::int64_t>(repaired);
+  counts.desired_own += pairs > 0 ? pairs : choice.desired_is_own ? 1 : 0;
+  if (pairs > 0)
+    counts.preferences += pairs;
+  else if (choice.desired && choice.undesired)
     ++counts.preferences;
   else if (choice.desired)
     ++counts.demonstrations;
@@ -174,10 +160,7 @@ Result<RefineCounts> write_examples(const RefineOptions& options, const Dataset&
   PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, dataset.folder().string()));
   PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
   const Split& split = dataset.train();
-  const auto text = [&](std::int64_t row, Side side) {
-    const auto tokens = split.tokens(row, side);
-    return tokenizer->decode(std::vector<std::int32_t>(tokens.begin(), tokens.end()));
-  };
+  const auto text = [&](std::int64_t row, Side side) { return text_of(*tokenizer, split.tokens(row, side)); };
   const fs::path unfinished = parts / "examples.jsonl";
   std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
   RefineCounts counts;
@@ -185,9 +168,17 @@ Result<RefineCounts> write_examples(const RefineOptions& options, const Dataset&
     const std::string source = text(sampled.row, Side::kSource);
     std::optional<std::string> given;
     if (split.kind(sampled.row) != ExampleKind::kProhibition) given = text(sampled.row, Side::kDesired);
-    const Choice choice = choose(norm, *judge, source, given, sampled, options.desired);
-    count(counts, choice, sampled);
-    if (choice.desired || choice.undesired) out << to_line(example_line(source, choice, sampled)) << '\n';
+    Choice choice = choose(norm, *judge, source, given, sampled, options.desired);
+    const auto repaired = options.repair ? repaired_outputs(*judge, source, sampled) : std::vector<Repaired>();
+    if (options.repair) choice.undesired.reset();  // Where it could be repaired, it is among the repaired.
+    count(counts, choice, sampled, repaired.size());
+    for (const Repaired& pair : repaired) {
+      choice.desired = pair.desired;
+      choice.undesired = pair.undesired;
+      out << to_line(example_line(source, choice, sampled)) << '\n';
+    }
+    if (repaired.empty() && (choice.desired || choice.undesired))
+      out << to_line(example_line(source, choice, sampled)) << '\n';
     return Status{};
   }));
   out.close();
@@ -214,6 +205,9 @@ Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& 
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(options.data));
   PLUMBLINE_ASSIGN(const Norm* norm, find_norm(dataset, options.norm));
   PLUMBLINE_TRY(make_judge(*norm, dataset.folder().string()));  // Now, not when all is sampled.
+  if (options.repair && !norm->rules.alignment)
+    return usage_error("only alignments can be repaired, and the norm " + norm->name + " has no rule alignment",
+                       "--repair");
   SamplingTask task;
   task.model = model.string();
   task.data = fs::absolute(options.data, ec).string();
@@ -224,6 +218,7 @@ Result<RefineCounts> refine(const RefineOptions& options, const RefineProgress& 
   task.top_k = options.top_k;
   task.seed = options.seed;
   task.examples = options.examples;
+  task.repair = options.repair;
   task.max_source_tokens = longest_source(dataset.train());
   task.max_new_tokens = options.max_new_tokens;
   task.batch_rows = options.batch_rows;

@@ -26,13 +26,14 @@ struct RefineOptions {
   std::int64_t examples = 0;  ///< sources at most; 0: all of the training split
   int max_new_tokens = 256, batch_rows = 32;
   Desired desired = Desired::kBest;
+  bool repair = false;  ///< each rejected output against its repair (worker/generate/repair.hpp); alignments only
   int workers = 2;
   bool replace = false;  ///< an earlier OUT, or parts with other settings
 };
 
 struct RefineCounts {
   std::int64_t sources = 0, outputs = 0, accepted = 0, rejected = 0;
-  std::int64_t preferences = 0, demonstrations = 0, prohibitions = 0, skipped = 0;  ///< of the sources
+  std::int64_t preferences = 0, demonstrations = 0, prohibitions = 0, skipped = 0;  ///< by example
   std::int64_t desired_own = 0;  ///< examples whose desired output the model wrote
 };
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 
-#include "common/config/model_folder.hpp"
+#include "common/config/weight_files.hpp"
 #include "common/core/files.hpp"
 #include "common/data/dataset.hpp"
 #include "common/data/plan.hpp"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Does Hugging Face Transformers load our checkpoints as they stand, and compute the same logits and token ids?
+"""Does Hugging Face Transformers load our checkpoints as they stand, and compute the same logits, outputs and token ids?
 
     check_hf.py --tool build/bin/parity_logits [--python OTHER] [CHECKPOINT…]
 
-Without CHECKPOINT two of random models are made. Exit status: 0 the same to 1e-4, 1 not, 77 Transformers cannot be
-imported here. OTHER is a Python that is tried when this one cannot import it.
+Without CHECKPOINT two of random models are made. Exit status: 0 logits and scores the same to 1e-4, outputs (greedy and of
+beams, padded sources) token for token; 1 not; 77 Transformers cannot be imported here. OTHER is a Python that is tried when this one cannot import it.
 """
 import argparse
 import os
@@ -52,6 +52,29 @@ class Check:
         print(f"{checkpoint}: largest difference of a logit {difference:.2e}; keys that do not fit: {wrong or 'none'}")
         return not wrong and difference < 1e-4
 
+    def outputs(self, checkpoint):
+        """Greedy and with beams. Without their cache: Transformers 5.24 makes it with as many layers as the encoder has."""
+        ours = self.ours("generate", checkpoint)
+        model = self.transformers.T5ForConditionalGeneration.from_pretrained(checkpoint).eval()
+        results = []
+        for name in sorted(key for key in ours if key == "greedy" or key.startswith("beams_")):
+            beams = int(name.partition("_")[2] or 1)
+            theirs = model.generate(input_ids=ours["source"], attention_mask=(ours["source"] != 0).long(), num_beams=beams, do_sample=False, use_cache=False,
+                                    max_new_tokens=ours[name].shape[1], return_dict_in_generate=True, output_scores=True,
+                                    **({"length_penalty": 1.0, "early_stopping": False} if beams > 1 else {}))
+            tokens = self.torch.zeros_like(ours[name])
+            tokens[:, :theirs.sequences.shape[1] - 1] = theirs.sequences[:, 1:]
+            ended = (tokens == 1).cumsum(1)
+            tokens[(ended - (tokens == 1).long()) > 0] = 0  # Transformers 5 pads beams with the EOS.
+            same = self.torch.equal(tokens, ours[name])
+            difference = (theirs.sequences_scores - ours[f"scores_{beams}"]).abs().max().item() if beams > 1 else 0.0
+            ends = [row.tolist().index(1) if 1 in row else None for row in ours[name]]
+            print(f"{checkpoint}: {name}, EOS at {ends}: {'the same' if same else 'OTHER'} tokens; largest difference of a score {difference:.2e}")
+            if not same:
+                print(f"  ours   {ours[name].tolist()}\n  theirs {tokens.tolist()}")
+            results.append(same and difference < 1e-4)
+        return all(results)
+
     def tokenizer(self, checkpoint):
         ours = self.ours("tokens", TEXT)["ids"].tolist()
         tokenizer = self.transformers.AutoTokenizer.from_pretrained(checkpoint)
@@ -73,7 +96,7 @@ def main():
             folder = Path(scratch) / kind
             subprocess.run([arguments.tool, "make", kind, str(folder)], check=True)
             arguments.checkpoints.append(folder)
-        results = [part(folder) for folder in arguments.checkpoints for part in (check.model, check.tokenizer)]
+        results = [part(folder) for folder in arguments.checkpoints for part in (check.model, check.outputs, check.tokenizer)]
     print("ok" if all(results) else "WRONG")
     sys.exit(0 if all(results) else 1)
 

@@ -81,29 +81,39 @@ Batch sources_of(const Split& split, const std::vector<std::int64_t>& rows, int 
   Batch batch;
   batch.rows = rows;
   std::vector<Tokens> sources;
-  const auto source_limit = static_cast<std::ptrdiff_t>(max_source_tokens);
   for (const std::int64_t row : rows) {
     Tokens tokens = split.tokens(row, Side::kSource);
-    if (std::ssize(tokens) > source_limit) tokens.erase(tokens.begin(), tokens.end() - source_limit);
+    cut_source(tokens, max_source_tokens);
     sources.push_back(std::move(tokens));
     batch.norm.push_back(split.norm(row));
     batch.kind.push_back(split.kind(row));
     batch.weight.push_back(split.weight(row));
   }
-  // A mask from lengths, not from ids: a source may hold the pad id.
-  const at::Tensor source = padded(sources, kPadToken);
-  at::Tensor mask = at::zeros(source.sizes(), at::kBool);
-  bool* is_real = mask.mutable_data_ptr<bool>();
-  for (const Tokens& tokens : sources) {
-    std::fill_n(is_real, tokens.size(), true);
-    is_real += source.size(1);
-  }
-  batch.source_BS = source.to(device);
-  batch.source_mask_BS = mask.to(device);
+  SourceTensors tensors = source_tensors(sources, device);
+  batch.source_BS = std::move(tensors.tokens_BS);
+  batch.source_mask_BS = std::move(tensors.mask_BS);
   return batch;
 }
 
 }  // namespace
+
+SourceTensors source_tensors(const std::vector<Tokens>& sources, at::Device device) {
+  // A mask from lengths, not from ids: a source may hold the pad id.
+  const at::Tensor tokens_BS = padded(sources, kPadToken);
+  at::Tensor mask_BS = at::zeros(tokens_BS.sizes(), at::kBool);
+  bool* is_real = mask_BS.mutable_data_ptr<bool>();
+  for (const Tokens& tokens : sources) {
+    std::fill_n(is_real, tokens.size(), true);
+    is_real += tokens_BS.size(1);
+  }
+  return {tokens_BS.to(device), mask_BS.to(device)};
+}
+
+bool cut_source(Tokens& tokens, int limit) {
+  if (std::ssize(tokens) <= limit) return false;
+  tokens.erase(tokens.begin(), tokens.end() - limit);
+  return true;
+}
 
 Batch make_batch(const Split& split, const std::vector<std::int64_t>& rows, int max_source_tokens,
                  int max_output_tokens, at::Device device) {

@@ -24,6 +24,14 @@ struct OutputTensors {
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(batch_row.size()); }
 };
 
+/// Sources padded to the longest.
+struct SourceTensors {
+  at::Tensor tokens_BS, mask_BS;  ///< int64, pad (0) behind each; bool, true: a token, whatever its id
+};
+SourceTensors source_tensors(const std::vector<std::vector<std::int64_t>>& sources, at::Device device);
+/// Takes the left end off a source of more than `limit` tokens; true when it did.
+bool cut_source(std::vector<std::int64_t>& tokens, int limit);
+
 struct Batch {
   std::vector<std::int64_t> rows;        ///< rows of the split
   at::Tensor source_BS, source_mask_BS;  ///< int64; bool

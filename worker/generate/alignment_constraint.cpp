@@ -44,7 +44,7 @@ Result<std::unique_ptr<AlignmentConstraint>> AlignmentConstraint::make(const Rul
                       "Known: spaces.");
   Characters characters(tokenizer);
   PLUMBLINE_ASSIGN(const std::int32_t gap, characters.token('-'));
-  auto constraint = std::unique_ptr<AlignmentConstraint>(new AlignmentConstraint(gap));
+  auto constraint = std::unique_ptr<AlignmentConstraint>(new AlignmentConstraint(gap, rules.no_staggered_gaps));
   for (const std::string& source : sources) {
     Output output;
     for (const std::string& text : ungapped(encoding->decode(source))) {
@@ -60,7 +60,16 @@ Result<std::unique_ptr<AlignmentConstraint>> AlignmentConstraint::make(const Rul
   return constraint;
 }
 
-bool AlignmentConstraint::gap_is_open(const Output& output, int budget) {
+/// Whether a gap in the row whose turn it is, of two, is right beside one of the other row, or will have to be.
+bool AlignmentConstraint::gap_staggers(const Output& output) {
+  const std::size_t gapped = output.next_row, lone = 1 - gapped;
+  const Row &gapped_row = output.rows[gapped], &lone_row = output.rows[lone];
+  if (gapped_row.left() == 0) return false;                                // every later column is like this one
+  const std::size_t left_after = lone_row.left() - (gapped == 0 ? 1 : 0);  // row 1 comes after row 0
+  return output.lone_row == gapped || left_after == 0;                     // the next column would be `gapped`'s alone
+}
+
+bool AlignmentConstraint::gap_is_open(const Output& output, int budget) const {
   const auto& rows = output.rows;
   bool residue_may_come = output.column_has_residue;
   std::size_t longest = 0;  // residues left of a row after this column, when every later row of the column writes one
@@ -71,6 +80,7 @@ bool AlignmentConstraint::gap_is_open(const Output& output, int budget) {
   }
   if (!residue_may_come) return false;
   if (rows[output.next_row].left() == 0) return true;  // nothing else can be written here
+  if (no_staggered_gaps_ && rows.size() == 2 && gap_staggers(output)) return false;
   const std::size_t needed = (rows.size() - output.next_row) + rows.size() * longest + 1;
   return needed <= static_cast<std::size_t>(budget);
 }
@@ -94,6 +104,7 @@ void AlignmentConstraint::written(std::size_t output, std::int32_t token) {
   Output& state = outputs_.at(output);
   if (token == kEosToken) return;
   Row& row = state.rows[state.next_row];
+  const bool first_has_residue = state.column_has_residue;  // when the second of two rows is written
   if (token != gap_) {
     PLUMBLINE_CHECK(row.left() > 0 && token == row.residues[row.used], "a residue was written out of turn");
     ++row.used;
@@ -102,6 +113,10 @@ void AlignmentConstraint::written(std::size_t output, std::int32_t token) {
   if (++state.next_row < state.rows.size()) return;
   state.next_row = 0;
   state.column_has_residue = false;
+  state.lone_row.reset();
+  if (state.rows.size() != 2) return;
+  if (first_has_residue && token == gap_) state.lone_row = 0;
+  if (!first_has_residue) state.lone_row = 1;
 }
 
 }  // namespace plumbline

@@ -5,8 +5,12 @@
 // residue is used, and nowhere else. So an output is an alignment of its source whatever the model prefers, as long as
 // the shortest one fits the budget: the longest row's length times the number of rows, and the EOS. Where it does not
 // fit, the output is cut and says so (Generated::complete), like any other.
+//
+// The rule no_staggered_gaps is kept as well, in alignments of two rows: a column with a residue in one row alone is
+// refused right after a column with one in the other row alone, and so is one that would leave no other way to go on.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,12 +41,16 @@ class AlignmentConstraint final : public Constraint {
     std::vector<Row> rows;
     std::size_t next_row = 0;         ///< the row whose turn it is
     bool column_has_residue = false;  ///< the column that is being written
+    /// Of two rows: the one that alone had a residue in the last whole column.
+    std::optional<std::size_t> lone_row;
   };
 
-  explicit AlignmentConstraint(std::int32_t gap) : gap_(gap) {}
-  [[nodiscard]] static bool gap_is_open(const Output& output, int budget);
+  AlignmentConstraint(std::int32_t gap, bool no_staggered_gaps) : gap_(gap), no_staggered_gaps_(no_staggered_gaps) {}
+  [[nodiscard]] bool gap_is_open(const Output& output, int budget) const;
+  [[nodiscard]] static bool gap_staggers(const Output& output);
 
   std::int32_t gap_;
+  bool no_staggered_gaps_;
   std::vector<Output> outputs_;
 };
 

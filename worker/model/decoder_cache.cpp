@@ -2,6 +2,9 @@
 // Row-major here: [B,H,…], since each step adds one position to every row.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "worker/model/t5.hpp"
 
@@ -13,8 +16,9 @@ struct DecoderCache {
     at::Tensor cross_keys, cross_values;  ///< [B,H,S,K]
   };
   std::vector<Layer> layers;
-  at::Tensor cross_bias;     ///< [B*H,1,S]
-  at::Tensor distance_bias;  ///< [H,capacity]; entry capacity-1-d is the bias of a key d positions back
+  std::vector<std::int64_t> sources;  ///< by row: whose keys and values of the source it holds
+  at::Tensor cross_bias;              ///< [B*H,1,S]
+  at::Tensor distance_bias;           ///< [H,capacity]; entry capacity-1-d is the bias of a key d positions back
   std::int64_t rows = 0, length = 0, capacity = 0;
 };
 
@@ -51,6 +55,8 @@ std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> T5::start_cache(const at:
   }
   cache->cross_bias =
       layers::additive_mask(source_mask_BS).view({B, 1, 1, S}).expand({B, H, 1, S}).reshape({B * H, 1, S});
+  cache->sources.resize(static_cast<std::size_t>(B));
+  std::iota(cache->sources.begin(), cache->sources.end(), 0);
   cache->rows = B;
   return cache;
 }
@@ -101,18 +107,23 @@ at::Tensor T5::step(DecoderCache& cache, const at::Tensor& token_B) const {
 void T5::keep_rows(DecoderCache& cache, const at::Tensor& rows) const {
   const at::NoGradGuard no_grad;
   const std::int64_t H = config_.num_heads, S = cache.cross_bias.size(2), kept = rows.size(0);
-  for (auto& layer : cache.layers) {
+  for (auto& layer : cache.layers)
     for (at::Tensor* part : {&layer.keys, &layer.values}) {
       if (!part->defined()) continue;
       at::Tensor smaller = at::empty({kept, H, cache.capacity, config_.d_kv}, part->options());
       smaller.narrow(2, 0, cache.length).copy_(part->narrow(2, 0, cache.length).index_select(0, rows));
       *part = smaller;
     }
-    layer.cross_keys = layer.cross_keys.index_select(0, rows);
-    layer.cross_values = layer.cross_values.index_select(0, rows);
-  }
-  cache.cross_bias = cache.cross_bias.view({cache.rows, H, 1, S}).index_select(0, rows).view({kept * H, 1, S});
+  const at::Tensor host = rows.to(at::kCPU).contiguous();
+  std::vector<std::int64_t> sources;
+  for (std::int64_t i = 0; i < kept; ++i)
+    sources.push_back(cache.sources.at(static_cast<std::size_t>(host.const_data_ptr<std::int64_t>()[i])));
   cache.rows = kept;
+  // Beams trade places within their source, step after step: then what belongs to the source stays as it is.
+  if (std::exchange(cache.sources, sources) == sources) return;
+  for (auto& layer : cache.layers)
+    for (at::Tensor* part : {&layer.cross_keys, &layer.cross_values}) *part = part->index_select(0, rows);
+  cache.cross_bias = cache.cross_bias.view({-1, H, 1, S}).index_select(0, rows).view({kept * H, 1, S});
 }
 
 }  // namespace plumbline

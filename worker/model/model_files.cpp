@@ -2,7 +2,7 @@
 #include <map>
 #include <set>
 
-#include "common/config/model_folder.hpp"
+#include "common/config/weight_files.hpp"
 #include "common/core/json.hpp"
 #include "worker/model/safetensors.hpp"
 #include "worker/model/t5.hpp"

@@ -57,7 +57,8 @@ class T5 {
   [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(
       const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
   [[nodiscard]] at::Tensor step(DecoderCache& cache, const at::Tensor& token_B) const;
-  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache.
+  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache. Keys and values of
+  /// the sources are copied only when the order of the sources changes: never when the beams of each trade places.
   void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
 
  private:
@@ -71,7 +72,7 @@ class T5 {
 };
 
 /// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Read are also weights in
-/// shards (common/config/model_folder.hpp). Errors name the file and tensor.
+/// shards (common/config/weight_files.hpp). Errors name the file and tensor.
 Status save_model(const T5& model, const std::filesystem::path& folder);
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device);
 /// Read weights from `file` into `model`; every tensor must be there with the right shape; F16 and BF16 are widened.

@@ -63,5 +63,18 @@ TEST(ColumnScore, AnotherAlignmentOfOtherResiduesScoresNothing) {
   EXPECT_DOUBLE_EQ(column_score({"AC", "A"}, {"AC", "A-"}), 0) << "rows of unequal length";
 }
 
+TEST(StaggeredGaps, AreADeletionRightBesideAnInsertion) {
+  EXPECT_EQ(staggered_gaps({"AD-C", "A-KC"}), 1u);
+  EXPECT_EQ(staggered_gaps({"A-KC", "AD-C"}), 1u);
+  EXPECT_EQ(staggered_gaps({"ADEC--", "A--CGG"}), std::nullopt) << "a column without gaps lies between";
+  EXPECT_EQ(staggered_gaps({"AD--C", "AKGGC"}), std::nullopt) << "one gap of two columns";
+  EXPECT_EQ(staggered_gaps({"A-GC", "A-TC", "AKGC"}), std::nullopt) << "gaps of two rows that open and close together";
+  EXPECT_EQ(staggered_gaps({"A-GC", "AK-C", "AKGC"}), 1u);
+  EXPECT_EQ(staggered_gaps({"A-GC", "A--C", "AKGC"}), std::nullopt) << "one row's gap closes, none opens";
+  EXPECT_EQ(staggered_gaps({}), std::nullopt);
+  EXPECT_EQ(staggered_gaps({"", ""}), std::nullopt);
+  EXPECT_EQ(staggered_gaps(left_justified({"ACGT", "AC", "A"})), std::nullopt);
+}
+
 }  // namespace
 }  // namespace plumbline

@@ -86,6 +86,17 @@ TEST(RuleJudge, AlignmentSaysWhichRow) {
   EXPECT_EQ(verdict(rules, "AC|A", ""), "row 1 ends before its sequence does (residues missing: 2)");
 }
 
+TEST(RuleJudge, StaggeredGapsAreNamedByTheirColumn) {
+  RuleSet rules;
+  rules.alignment = true;
+  EXPECT_EQ(verdict(rules, "DA|KA", "D--KAA"), "") << "only where it is asked for";
+  rules.no_staggered_gaps = true;
+  EXPECT_EQ(verdict(rules, "DA|KA", "DKAA"), "");
+  EXPECT_EQ(verdict(rules, "ADA|AKA", "AAD--KAA"),
+            "one row's gap ends in column 2 and another's begins in the next (staggered gaps)");
+  EXPECT_THAT(verdict(rules, "DA|KA", "D--KAG"), HasSubstr("row 2 differs")) << "what is no alignment comes first";
+}
+
 class ClassifierJudge : public testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(dir_); }

@@ -53,6 +53,13 @@ TEST(NormJson, ComesBackWhole) {
 
   const Norm aligned = norm_from_json(to_json(alignment_norm()), "dataset.json").value();
   EXPECT_TRUE(aligned.rules.alignment);
+  EXPECT_FALSE(aligned.rules.no_staggered_gaps);
+  Norm strict = alignment_norm();
+  strict.rules.no_staggered_gaps = true;
+  EXPECT_TRUE(norm_from_json(to_json(strict), "dataset.json").value().rules.no_staggered_gaps);
+  Json without = polite();
+  without["rules"]["no_staggered_gaps"] = true;
+  EXPECT_THAT(refusal(without), HasSubstr("needs the rule alignment"));
   EXPECT_EQ(aligned.score, ScoreKind::kColumn);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "common/text/alignment.hpp"
 #include "coordinator/curate/simulation.hpp"
 #include "tests/coordinator/curate/curate_fixtures.hpp"
 
@@ -259,6 +260,49 @@ TEST_F(Simulated, AFailureIsToldInPythonsWords) {
   const Error error = error_of(options());
   EXPECT_EQ(error.code, ErrorCode::kRun);
   EXPECT_THAT(error.message, HasSubstr("ValueError: no such model"));
+}
+
+TEST_F(Simulated, SplitsColumnsWhereOppositeChargesMeetWhenAsked) {
+  const auto simulate_pairs = [&](double share, const char* out) {
+    const std::string name = std::string(out) + ".jsonl";
+    return simulate({{"seed", 5},
+                     {"examples", 200},
+                     {"sequences", {2, 3}},
+                     {"model", "WAG"},
+                     {"gamma_alpha", 1.0},
+                     {"gamma_categories", 4},
+                     {"root_length", {20, 40}},
+                     {"branch_length", {0.5, 1.0}},
+                     {"insertion_rate", {0.0, 0.05}},
+                     {"deletion_rate", {0.0, 0.05}},
+                     {"zipf_exponent", {1.01, 2.0}},
+                     {"max_indel_length", 50},
+                     {"split_opposite_charges", share}},
+                    folder / name);
+  };
+  const auto none = simulate_pairs(0, "true");
+  if (!none && none.error().code == ErrorCode::kEnvironment) GTEST_SKIP() << to_string(none.error());
+  ASSERT_TRUE(none);
+  ASSERT_TRUE(simulate_pairs(1, "split"));
+  const auto split_columns = [&](const char* file) {
+    int meeting = 0, lines = 0;
+    std::istringstream text(file_text(folder / file));
+    for (std::string line; std::getline(text, line); ++lines) {
+      const Rows rows = Json::parse(line).at("rows").get<Rows>();
+      for (std::size_t c = 0; c < rows[0].size(); ++c) {
+        bool positive = false, negative = false;
+        for (const std::string& row : rows) {
+          positive |= row[c] == 'K' || row[c] == 'R';
+          negative |= row[c] == 'D' || row[c] == 'E';
+        }
+        meeting += positive && negative ? 1 : 0;
+      }
+    }
+    EXPECT_EQ(lines, 200);
+    return meeting;
+  };
+  EXPECT_GT(split_columns("true.jsonl"), 50);
+  EXPECT_EQ(split_columns("split.jsonl"), 0);
 }
 
 TEST_F(Simulated, GivesTrueAlignmentsTheSameForASeed) {

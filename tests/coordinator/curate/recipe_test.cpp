@@ -92,6 +92,7 @@ TEST(Recipe, ReadsEveryFormat) {
   EXPECT_EQ(simulated.max_sequences, 3);
   EXPECT_EQ(simulated.max_root_length, 24);
   EXPECT_DOUBLE_EQ(simulated.branch_length.high, 0.5);
+  EXPECT_DOUBLE_EQ(simulated.split_opposite_charges, 0);
 }
 
 TEST(Recipe, GivesAlignmentsTheirOwnDefaults) {

@@ -47,6 +47,27 @@ TEST_F(ProcessTest, OutputIsAppendedAndTheStatusTold) {
   EXPECT_EQ(read(log()), "out 0\nerr\nout 7\nerr\n");
 }
 
+TEST_F(ProcessTest, InputAndOutputMayBeOurs) {
+  int to[2], from[2];
+  ASSERT_EQ(pipe2(to, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(from, O_CLOEXEC), 0);
+  ProcessSpec spec{
+      {script("program", "read line; echo \"got $line\"; echo err >&2")}, worker_environment("abc"), log()};
+  spec.input = to[0];
+  spec.output = from[1];
+  auto group = start_process(spec).value();
+  close(to[0]);
+  close(from[1]);
+  ASSERT_EQ(write(to[1], "this\n", 5), 5);
+  close(to[1]);
+  char answer[16] = "";
+  EXPECT_EQ(::read(from[0], answer, sizeof answer), 9);
+  EXPECT_STREQ(answer, "got this\n");
+  EXPECT_EQ(end_of(*group).status, 0);
+  close(from[0]);
+  EXPECT_EQ(read(log()), "err\n");
+}
+
 TEST_F(ProcessTest, ASignalIsNamed) {
   auto group = start(script("program", "kill -KILL $$")).value();
   const GroupExit end = end_of(*group);

@@ -25,7 +25,7 @@ class Choosing : public testing::Test {
   [[nodiscard]] Choice choose_of(std::vector<std::string> outputs, std::optional<std::string> given = kGiven,
                                  Desired desired = Desired::kBest, std::vector<bool> complete = {}) const {
     complete.resize(outputs.size(), true);
-    return choose(norm, *judge, kSource, given, {7, std::move(outputs), std::move(complete)}, desired);
+    return choose(norm, *judge, kSource, given, {7, std::move(outputs), std::move(complete), {}}, desired);
   }
   Norm norm = alignment_norm();
   std::unique_ptr<Judge> judge;
@@ -63,6 +63,19 @@ TEST_F(Choosing, PassesOverWhatIsEmptyOrCut) {
   EXPECT_FALSE(choice.desired);
   EXPECT_FALSE(choice.undesired);
   EXPECT_EQ(choice.accepted + choice.rejected, 0);
+}
+
+TEST_F(Choosing, PairsEachBrokenOutputWithItsRepairOnce) {
+  const SampledRow sampled{7,
+                           {"AA-GCC", "AA", "AA", "AAGC", "AAG", "", "AACG"},
+                           {true, true, true, true, false, true, true},
+                           {std::nullopt, "AA-GCC", "AA-GCC", "AACG-C", "AA-GCC", "AA-GCC", "AC"}};
+  const auto pairs = repaired_outputs(*judge, kSource, sampled);
+  ASSERT_EQ(pairs.size(), 2u) << "not: accepted, seen, cut, empty, and one whose repair the judge rejects";
+  EXPECT_EQ(pairs[0].desired, "AA-GCC");
+  EXPECT_EQ(pairs[0].undesired, "AA");
+  EXPECT_EQ(pairs[1].desired, "AACG-C");
+  EXPECT_EQ(pairs[1].undesired, "AAGC");
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ class Parts : public ScratchTest {
     for (int s = 0; s < samples; ++s) {
       sampled.outputs.push_back("output " + std::to_string(s));
       sampled.complete.push_back(true);
+      sampled.repaired.emplace_back();
     }
     return to_line(to_json(sampled)) + "\n";
   }

@@ -9,16 +9,18 @@
 namespace plumbline {
 namespace {
 
-RuleSet alignment_rules() {
+RuleSet alignment_rules(bool no_staggered_gaps = false) {
   RuleSet rules;
   rules.alignment = true;
+  rules.no_staggered_gaps = no_staggered_gaps;
   return rules;
 }
 
 std::unique_ptr<Tokenizer> bytes() { return make_tokenizer("byte").value(); }
 
-std::unique_ptr<AlignmentConstraint> constraint_of(const std::vector<std::string>& sources) {
-  return AlignmentConstraint::make(alignment_rules(), *bytes(), sources).value();
+std::unique_ptr<AlignmentConstraint> constraint_of(const std::vector<std::string>& sources,
+                                                   const RuleSet& rules = alignment_rules()) {
+  return AlignmentConstraint::make(rules, *bytes(), sources).value();
 }
 
 /// What may come next, as text; the end is '$'.
@@ -102,6 +104,27 @@ TEST(AlignmentConstraint, OutputsKeepTheirStatesApart) {
   EXPECT_EQ(tokens, (std::vector<std::int32_t>{'-' + 3, 'T' + 3}));
 }
 
+TEST(AlignmentConstraint, AGapRightBesideTheOtherRowsIsRefused) {
+  const auto constraint = constraint_of({"ACD|GTK"}, alignment_rules(true));
+  write(*constraint, "A-");
+  EXPECT_EQ(open(*constraint, 50), "C") << "a gap here would leave the second row's residue alone in its column";
+  write(*constraint, "C");
+  EXPECT_EQ(open(*constraint, 50), "-G") << "the same row's gap goes on";
+  write(*constraint, "G");
+  EXPECT_EQ(open(*constraint, 50), "-D");
+  write(*constraint, "D");
+  EXPECT_EQ(open(*constraint, 50), "T") << "with the first row used up, the second's residues would follow alone";
+  write(*constraint, "T");
+  EXPECT_EQ(open(*constraint, 50), "-");
+}
+
+TEST(AlignmentConstraint, AGapThatWouldForceAnotherIsRefused) {
+  const auto constraint = constraint_of({"ACD|G"}, alignment_rules(true));
+  EXPECT_EQ(open(*constraint, 50), "A") << "the second row's only residue alone, and then the first row's alone";
+  write(*constraint, "A");
+  EXPECT_EQ(open(*constraint, 50), "-G");
+}
+
 /// A tokenizer that joins letters: no single character has a token of its own.
 class Pairs final : public Tokenizer {
  public:
@@ -126,11 +149,13 @@ TEST(AlignmentConstraint, RefusesWhatItCannotKeep) {
 
 /// Random sources and a random choice among what is open: whatever a model might prefer.
 TEST(AlignmentConstraint, EveryOutputIsAnAlignmentWhateverIsPreferred) {
-  const auto judge = make_rule_judge(alignment_rules(), "test").value();
   const auto encoding = make_target_encoding("spaces").value();
   std::mt19937 random(3);
-  for (int trial = 0; trial < 3000; ++trial) {
-    Rows rows(1 + random() % 4);
+  for (int trial = 0; trial < 6000; ++trial) {
+    const bool no_staggered_gaps = trial % 2 == 1;  // of two rows
+    const RuleSet rules = alignment_rules(no_staggered_gaps);
+    const auto judge = make_rule_judge(rules, "test").value();
+    Rows rows(no_staggered_gaps ? 2 : 1 + random() % 4);
     std::size_t longest = 0;
     for (std::string& row : rows) {
       row.resize(random() % 9);
@@ -140,7 +165,7 @@ TEST(AlignmentConstraint, EveryOutputIsAnAlignmentWhateverIsPreferred) {
     const std::string source = make_source_encoding("concat").value()->encode(rows);
     const int shortest = static_cast<int>(rows.size() * longest) + 1;
     const int budget = shortest + static_cast<int>(random() % 12);
-    const auto constraint = constraint_of({source});
+    const auto constraint = constraint_of({source}, rules);
     const unsigned preference = random() % 3;  // any, the lowest id (gaps), the highest (residues)
     std::vector<std::int32_t> written, tokens;
     while (static_cast<int>(written.size()) < budget && (written.empty() || written.back() != kEosToken)) {

@@ -50,6 +50,28 @@ TEST_P(T5GoldenTest, RowsThatStayInTheCacheGoOnAsBefore) {
   EXPECT_LT(largest_difference(logits, golden_["logits"].select(1, 3).index_select(0, rows)), 3e-5);
 }
 
+/// As beams do: rows of one source trade places, one is kept twice, and a source goes.
+TEST_P(T5GoldenTest, RowsOfTheCacheMayTradePlacesAndStandTwice) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor mask = golden_.source_mask(), memory = golden_.model->encode(golden_["source"], mask);
+  const auto cache = golden_.model->start_cache(memory, mask);
+  at::Tensor source = at::arange(4, at::kLong), written = at::zeros({4, 1}, at::kLong);
+  std::int64_t token = 3;
+  for (const std::vector<std::int64_t>& kept : std::vector<std::vector<std::int64_t>>{
+           {0, 0, 1, 1, 2, 3}, {1, 0, 3, 2, 4, 5}, {0, 0, 2, 2, 4, 5}, {1, 0, 4, 4}, {3, 2, 1, 0}}) {
+    static_cast<void>(golden_.model->step(*cache, written.select(1, written.size(1) - 1)));
+    const at::Tensor rows = at::tensor(kept, at::kLong);
+    golden_.model->keep_rows(*cache, rows);
+    source = source.index_select(0, rows);
+    const at::Tensor next = at::arange(token, token + rows.size(0), at::kLong);
+    written = at::cat({written.index_select(0, rows), next.unsqueeze(1)}, 1);
+    token += rows.size(0);
+  }
+  const at::Tensor logits = golden_.model->step(*cache, written.select(1, written.size(1) - 1));
+  const at::Tensor whole = golden_.model->logits(golden_.model->decode_rows(written, memory, mask, source));
+  EXPECT_LT(largest_difference(logits, whole.select(1, written.size(1) - 1)), 3e-5);
+}
+
 TEST_P(T5GoldenTest, ChosenMemoryRowsEqualACopiedMemory) {
   const at::NoGradGuard no_grad;
   const at::Tensor rows = at::tensor({2, 0, 0, 3, 1}, at::kLong), mask = golden_.source_mask();

@@ -1,4 +1,4 @@
-#include "common/config/model_folder.hpp"
+#include "common/config/weight_files.hpp"
 
 #include <map>
 #include <system_error>

@@ -1,0 +1,150 @@
+#include "worker/answer.hpp"
+
+#include <algorithm>
+#include <istream>
+#include <numeric>
+#include <ostream>
+#include <string>
+#include <utility>
+
+#include "common/data/generation.hpp"
+#include "common/text/tokenizer.hpp"
+#include "worker/batch/batch.hpp"
+#include "worker/generate/beam.hpp"
+#include "worker/generate/generate.hpp"
+#include "worker/model/t5.hpp"
+
+namespace plumbline {
+
+namespace {
+
+constexpr std::size_t kMaxBatchTokens = 8192;
+
+/// Sources that are answered together, as tokens.
+struct Sources {
+  std::vector<std::vector<std::int64_t>> tokens;
+  std::vector<std::int64_t> rows;  ///< their places in the whole input
+};
+
+/// The outputs of each source.
+using Outputs = std::vector<std::vector<WrittenOutput>>;
+
+Outputs write_with_beams(const T5& model, const Tokenizer& tokenizer, const GenerationTask& task,
+                         const SourceTensors& source) {
+  BeamSearch search;
+  search.beams = task.beams;
+  search.max_new_tokens = task.max_new_tokens;
+  search.length_penalty = task.length_penalty;
+  if (task.early_stopping) search.early_stopping = EarlyStopping::kAtOnce;
+  Outputs outputs;
+  for (const Hypothesis& found : generate_beams(model, source.tokens_BS, source.mask_BS, search))
+    outputs.push_back({{tokenizer.decode(found.tokens), found.complete, found.score}});
+  return outputs;
+}
+
+/// Greedy, or drawn when there is a temperature.
+Outputs write_token_by_token(const T5& model, const Tokenizer& tokenizer, const GenerationTask& task,
+                             const SourceTensors& source, const std::vector<std::int64_t>& rows) {
+  Decoding decoding;
+  decoding.max_new_tokens = task.max_new_tokens;
+  decoding.temperature = task.temperature;
+  decoding.top_k = task.top_k;
+  decoding.top_p = task.top_p;
+  decoding.seed = task.seed;
+  std::vector<OutputKey> keys;
+  for (std::size_t b = 0; b < rows.size(); ++b)
+    for (int s = 0; s < task.samples; ++s)
+      keys.push_back(
+          {static_cast<std::int64_t>(b), static_cast<std::uint64_t>(rows[b]), static_cast<std::uint64_t>(s)});
+  const auto written = generate(model, source.tokens_BS, source.mask_BS, decoding, keys);
+  Outputs outputs(rows.size());
+  for (std::size_t o = 0; o < written.size(); ++o)
+    outputs[static_cast<std::size_t>(keys[o].batch_row)].push_back(
+        {tokenizer.decode(written[o].tokens), written[o].complete, std::nullopt});
+  return outputs;
+}
+
+Outputs write_outputs(const T5& model, const Tokenizer& tokenizer, const GenerationTask& task, const Sources& sources) {
+  const SourceTensors tensors = source_tensors(sources.tokens, model.parameters().flat().device());
+  if (task.beams > 1) return write_with_beams(model, tokenizer, task, tensors);
+  return write_token_by_token(model, tokenizer, task, tensors, sources.rows);
+}
+
+/// Answers every source of a window, batch by batch.
+Status answer_window(const T5& model, const Tokenizer& tokenizer, const GenerationTask& task,
+                     const SourceWindow& window, std::ostream& out) {
+  std::vector<std::vector<std::int64_t>> tokens;
+  std::vector<bool> cut;
+  std::vector<std::size_t> lengths;
+  for (const std::string& source : window.sources) {
+    const std::vector<std::int32_t> ids = tokenizer.encode(source);
+    tokens.emplace_back(ids.begin(), ids.end());
+    cut.push_back(cut_source(tokens.back(), task.max_source_tokens));
+    lengths.push_back(tokens.back().size());
+  }
+  for (const std::vector<std::size_t>& batch : length_batches(lengths, task.batch_rows)) {
+    Sources sources;
+    for (const std::size_t i : batch) {
+      sources.tokens.push_back(std::move(tokens[i]));
+      sources.rows.push_back(window.first + static_cast<std::int64_t>(i));
+    }
+    Outputs outputs = write_outputs(model, tokenizer, task, sources);
+    for (std::size_t b = 0; b < batch.size(); ++b)
+      out << to_line(to_json(Answer{static_cast<std::int64_t>(batch[b]), cut[batch[b]], std::move(outputs[b])}))
+          << '\n';
+    if (!out.flush()) return run_error("the answers cannot be written", "standard output");
+  }
+  return {};
+}
+
+Status answer_all(std::istream& in, std::ostream& out, at::Device device) {
+  const std::string where = "standard input";
+  std::string line;
+  if (!std::getline(in, line)) return data_error("there is no task", where);
+  PLUMBLINE_ASSIGN(const Json json, parse_json(line, where));
+  PLUMBLINE_ASSIGN(const GenerationTask task, generation_task_from_json(json, where));
+  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer("byte"));
+  PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
+  if (model->config().vocab_size < tokenizer->vocab_size())
+    return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +
+                          " is smaller than that of the tokenizer \"" + tokenizer->name() + "\", " +
+                          std::to_string(tokenizer->vocab_size()),
+                      task.model, "Use a model that was trained on this tokenizer.");
+  out << to_line(Json{{"ready", true}}) << std::endl;
+  while (std::getline(in, line)) {
+    PLUMBLINE_ASSIGN(const Json object, parse_json(line, where));
+    PLUMBLINE_ASSIGN(const SourceWindow window, source_window_from_json(object, where));
+    PLUMBLINE_TRY(answer_window(*model, *tokenizer, task, window, out));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::vector<std::size_t>> length_batches(const std::vector<std::size_t>& lengths, int batch_rows) {
+  std::vector<std::size_t> order(lengths.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return lengths[a] < lengths[b]; });
+  std::vector<std::vector<std::size_t>> batches;
+  for (const std::size_t i : order) {
+    const bool fits = !batches.empty() && batches.back().size() < static_cast<std::size_t>(batch_rows) &&
+                      (batches.back().size() + 1) * lengths[i] <= kMaxBatchTokens;
+    if (!fits) batches.emplace_back();
+    batches.back().push_back(i);
+  }
+  return batches;
+}
+
+Status answer(std::istream& in, std::ostream& out, at::Device device) {
+  const at::NoGradGuard no_grad;
+  Status status;
+  try {
+    status = answer_all(in, out, device);
+  } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
+    status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+  }
+  if (status.has_error()) out << to_line(to_json(status.error())) << std::endl;
+  return status;
+}
+
+}  // namespace plumbline
