@@ -2,6 +2,7 @@
 // T5Tokenizer(legacy=False) does it. The model has pad 0, eos 1, unk 2; extra ids follow its pieces, <extra_id_0> last.
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>

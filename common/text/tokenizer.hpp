@@ -41,7 +41,8 @@ std::string text_of(const Tokenizer& tokenizer, std::span<const std::int64_t> id
 /// A tokenizer that needs no file: `name` is "byte".
 Result<std::unique_ptr<Tokenizer>> make_tokenizer(const std::string& name);
 /// "sentencepiece", with `extra_ids` (0 to kMaxExtraIds) behind the model's pieces. A file that is no model with T5's
-/// ids is a data error that names it.
+/// ids is a data error that names it. The library trusts the tables within a model, so a file from elsewhere must be
+/// one that its reader trusts, and a copy is compared with its SHA-256 first.
 Result<std::unique_ptr<Tokenizer>> load_sentencepiece(const std::filesystem::path& file, int extra_ids);
 
 }  // namespace plumbline
