@@ -139,7 +139,6 @@ Result<SamplingShare> parse_share(const std::string& text) {
 Status sample(const SamplingTask& task, SamplingShare share, const fs::path& out, at::Device device) {
   const at::NoGradGuard no_grad;
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(task.data, Verify::kSizes));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
   PLUMBLINE_ASSIGN(const auto batches, sampling_batches(dataset, task));
   PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
   if (model->config().vocab_size < dataset.info().vocab_size)
@@ -156,7 +155,8 @@ Status sample(const SamplingTask& task, SamplingShare share, const fs::path& out
       continue;
     }
     const Batch batch = make_batch(dataset.train(), batches[b], task.max_source_tokens, 1, device);
-    PLUMBLINE_ASSIGN(const auto sampled, sample_batch(*model, *tokenizer, task, norm->rules, dataset.train(), batch));
+    PLUMBLINE_ASSIGN(const auto sampled,
+                     sample_batch(*model, dataset.tokenizer(), task, norm->rules, dataset.train(), batch));
     for (std::size_t i = done; i < sampled.size(); ++i) lines << to_line(to_json(sampled[i])) << '\n';
     done = 0;
     if (!lines.flush()) return run_error("the samples cannot be written (is the disk full?)", out.string());

@@ -52,7 +52,6 @@ class Worker {
 
   WorkerContext context_;
   std::optional<Dataset> dataset_;
-  std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<std::string> norm_names_;
   std::vector<NormObjective> norms_;
   std::optional<References> references_;  ///< when a norm's objective needs them
@@ -87,7 +86,6 @@ namespace {
 Status Worker::open_dataset() {
   const auto open = [&]() -> Status {
     PLUMBLINE_ASSIGN(dataset_, Dataset::open(config().data, rank() == 0 ? Verify::kHashes : Verify::kSizes));
-    PLUMBLINE_ASSIGN(tokenizer_, make_tokenizer(dataset_->info().tokenizer));
     PLUMBLINE_ASSIGN(norms_, norm_objectives(config(), dataset_->info()));
     for (const Norm& norm : dataset_->info().norms) norm_names_.push_back(norm.name);
     return {};
@@ -249,10 +247,10 @@ Status Worker::save_checkpoint() {
   const auto folder = context_.layout.partial_checkpoint(Step(step_));
   PLUMBLINE_TRY(agree(context_.collective, rank() == 0 ? begin_checkpoint(folder) : Status{}));
   PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
-                                                            *tokenizer_, state()));
+                                                            dataset_->tokenizer(), state()));
   for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(
-        context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256, checkpoint_parts(*tokenizer_)}));
+    PLUMBLINE_TRY(context_.session.send(
+        PartWritten{step_, part.file, part.bytes, part.sha256, checkpoint_parts(dataset_->tokenizer())}));
   const std::string hash = context_.session.committed(step_);
   checkpointed_ = step_;
   log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);
@@ -311,7 +309,7 @@ Result<bool> Worker::exists(const std::filesystem::path& file) {
 }
 
 HeldOut Worker::held_out() const {
-  return {&config(), &*dataset_, tokenizer_.get(), norms_, references_ ? &references_->held_out : nullptr};
+  return {&config(), &*dataset_, &dataset_->tokenizer(), norms_, references_ ? &references_->held_out : nullptr};
 }
 
 CheckpointState Worker::state() const {

@@ -62,28 +62,62 @@ Status check_version(const Json& json, const std::string& where) {
   return {};
 }
 
-Status check_tokenizer(const DatasetInfo& info, const std::string& where) {
-  const auto tokenizer = make_tokenizer(info.tokenizer);
-  if (tokenizer.has_error())
-    return data_error("the dataset's tokenizer \"" + info.tokenizer + "\" is not one that this program has", where,
-                      kCurateAgain);
-  if ((*tokenizer)->vocab_size() != info.vocab_size)
-    return data_error("the dataset's tokenizer \"" + info.tokenizer + "\" has a vocabulary of " +
-                          std::to_string((*tokenizer)->vocab_size()) + " ids, but vocab_size is " +
-                          std::to_string(info.vocab_size),
-                      where, kCurateAgain);
-  return {};
+/// What the tokenizer "sentencepiece" needs, and no other has.
+Result<std::optional<SentencePieceEntry>> sentencepiece_from_json(const Json& json, const std::string& tokenizer,
+                                                                  const std::string& where) {
+  const auto found = json.find("sentencepiece");
+  if ((tokenizer == "sentencepiece") != (found != json.end()))
+    return data_error(found == json.end()
+                          ? "the key \"sentencepiece\" is missing, which says where the tokenizer's file is"
+                          : "the key \"sentencepiece\" belongs to the tokenizer of that name",
+                      where);
+  if (found == json.end()) return std::optional<SentencePieceEntry>();
+  SentencePieceEntry entry;
+  const std::string place = where + ": sentencepiece";
+  PLUMBLINE_ASSIGN(entry.file, json_get<std::string>(*found, "file", place));
+  PLUMBLINE_ASSIGN(entry.extra_ids, json_get<int>(*found, "extra_ids", place));
+  PLUMBLINE_ASSIGN(entry.sha256, json_get<std::string>(*found, "sha256", place));
+  if (!plain_file_name(entry.file))
+    return data_error("the tokenizer's file \"" + entry.file + "\" is not a plain file name", place);
+  if (entry.extra_ids < 0 || entry.extra_ids > kMaxExtraIds)
+    return data_error("extra_ids is not between 0 and " + std::to_string(kMaxExtraIds), place);
+  if (!sha256_like(entry.sha256)) return data_error("the sha256 is not 64 hexadecimal digits", place);
+  return std::optional(std::move(entry));
+}
+
+Result<std::unique_ptr<Tokenizer>> open_sentencepiece(const SentencePieceEntry& entry,
+                                                      const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / entry.file;
+  std::error_code ec;
+  if (!std::filesystem::is_regular_file(file, ec))
+    return data_error("the tokenizer's file is missing", file.string(), kCurateAgain);
+  PLUMBLINE_ASSIGN(const std::string hash, sha256_file(file));
+  if (hash != entry.sha256)
+    return data_error("the tokenizer's file is not the one that the dataset was made with: its SHA-256 is " +
+                          hash.substr(0, 12) + "…, dataset.json has " + entry.sha256.substr(0, 12) + "…",
+                      file.string(), std::string("Use an intact copy. ") + kCurateAgain);
+  return load_sentencepiece(file, entry.extra_ids);
+}
+
+Status check_vocabulary(const Tokenizer& tokenizer, const DatasetInfo& info, const std::string& where) {
+  if (tokenizer.vocab_size() == info.vocab_size) return {};
+  return data_error("the dataset's tokenizer \"" + info.tokenizer + "\" has a vocabulary of " +
+                        std::to_string(tokenizer.vocab_size()) + " ids, but vocab_size is " +
+                        std::to_string(info.vocab_size),
+                    where, kCurateAgain);
 }
 
 std::string content_hash_of(const DatasetInfo& info) {
   Json norms = Json::array(), shards = Json::array();
   for (const auto& norm : info.norms) norms.push_back(to_json(norm));
   for (const auto& shard : info.shards) shards.push_back({{"sha256", shard.sha256}, {"split", shard.split}});
-  const Json content{{"schema_version", kDatasetSchemaVersion},
-                     {"tokenizer", info.tokenizer},
-                     {"vocab_size", info.vocab_size},
-                     {"norms", std::move(norms)},
-                     {"shards", std::move(shards)}};
+  Json content{{"schema_version", kDatasetSchemaVersion},
+               {"tokenizer", info.tokenizer},
+               {"vocab_size", info.vocab_size},
+               {"norms", std::move(norms)},
+               {"shards", std::move(shards)}};
+  if (info.sentencepiece)
+    content["sentencepiece"] = {{"extra_ids", info.sentencepiece->extra_ids}, {"sha256", info.sentencepiece->sha256}};
   return sha256_hex(content.dump());
 }
 
@@ -133,13 +167,16 @@ Json to_json(const DatasetInfo& info) {
   for (const auto& shard : info.shards)
     shards.push_back(
         {{"file", shard.file}, {"split", shard.split}, {"examples", shard.examples}, {"sha256", shard.sha256}});
-  return Json{{"schema_version", kDatasetSchemaVersion},
-              {"name", info.name},
-              {"tokenizer", info.tokenizer},
-              {"vocab_size", info.vocab_size},
-              {"norms", std::move(norms)},
-              {"shards", std::move(shards)},
-              {"provenance", info.provenance}};
+  Json json{{"schema_version", kDatasetSchemaVersion},
+            {"name", info.name},
+            {"tokenizer", info.tokenizer},
+            {"vocab_size", info.vocab_size},
+            {"norms", std::move(norms)},
+            {"shards", std::move(shards)},
+            {"provenance", info.provenance}};
+  if (const auto& entry = info.sentencepiece)
+    json["sentencepiece"] = {{"file", entry->file}, {"extra_ids", entry->extra_ids}, {"sha256", entry->sha256}};
+  return json;
 }
 
 Result<DatasetInfo> dataset_info_from_json(const Json& json, const std::string& where) {
@@ -148,6 +185,7 @@ Result<DatasetInfo> dataset_info_from_json(const Json& json, const std::string& 
   PLUMBLINE_ASSIGN(info.name, json_get<std::string>(json, "name", where));
   PLUMBLINE_ASSIGN(info.tokenizer, json_get<std::string>(json, "tokenizer", where));
   PLUMBLINE_ASSIGN(info.vocab_size, json_get<std::int32_t>(json, "vocab_size", where));
+  PLUMBLINE_ASSIGN(info.sentencepiece, sentencepiece_from_json(json, info.tokenizer, where));
   PLUMBLINE_ASSIGN(const Json* norms, list_of(json, "norms", kMaxNorms, where));
   std::set<std::string> names, files;
   for (std::size_t i = 0; i < norms->size(); ++i) {
@@ -163,6 +201,14 @@ Result<DatasetInfo> dataset_info_from_json(const Json& json, const std::string& 
   }
   if (json.contains("provenance")) info.provenance = json.at("provenance");
   return info;
+}
+
+Result<std::unique_ptr<Tokenizer>> dataset_tokenizer(const DatasetInfo& info, const std::filesystem::path& folder) {
+  if (info.sentencepiece) return open_sentencepiece(*info.sentencepiece, folder);
+  auto tokenizer = make_tokenizer(info.tokenizer);
+  if (tokenizer.has_value()) return tokenizer;
+  return data_error("the dataset's tokenizer \"" + info.tokenizer + "\" is not one that this program has",
+                    (folder / kInfoFile).string(), kCurateAgain);
 }
 
 Split::Place Split::at(std::int64_t row) const {
@@ -191,7 +237,8 @@ Result<Dataset> Dataset::open(const std::filesystem::path& folder, Verify verify
   Dataset dataset;
   dataset.folder_ = folder;
   PLUMBLINE_ASSIGN(dataset.info_, dataset_info_from_json(json, file.string()));
-  PLUMBLINE_TRY(check_tokenizer(dataset.info_, file.string()));
+  PLUMBLINE_ASSIGN(dataset.tokenizer_, dataset_tokenizer(dataset.info_, folder));
+  PLUMBLINE_TRY(check_vocabulary(*dataset.tokenizer_, dataset.info_, file.string()));
   for (const ShardEntry& entry : dataset.info_.shards) {
     PLUMBLINE_ASSIGN(ShardReader shard, open_shard(folder, entry, dataset.info_, verify));
     Split& split = entry.split == kTrainSplit ? dataset.train_ : dataset.held_out_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,18 @@ struct ShardEntry {
   std::string sha256;
 };
 
+/// Where the tokenizer "sentencepiece" has its pieces from.
+struct SentencePieceEntry {
+  std::string file;  ///< name within the folder
+  int extra_ids = 0;
+  std::string sha256;
+};
+
 /// dataset.json.
 struct DatasetInfo {
   std::string name;
   std::string tokenizer = "byte";
+  std::optional<SentencePieceEntry> sentencepiece;  ///< when that is the tokenizer
   std::int32_t vocab_size = 384;
   std::vector<Norm> norms;
   std::vector<ShardEntry> shards;
@@ -37,6 +46,9 @@ struct DatasetInfo {
 };
 Json to_json(const DatasetInfo& info);
 Result<DatasetInfo> dataset_info_from_json(const Json& json, const std::string& where);
+
+/// The tokenizer of the dataset in `folder`. A data error names the file that is missing, or is not the one it was.
+Result<std::unique_ptr<Tokenizer>> dataset_tokenizer(const DatasetInfo& info, const std::filesystem::path& folder);
 
 /// All shards of one split as one sequence of rows.
 class Split {
@@ -79,18 +91,22 @@ enum class Verify { kSizes, kHashes };
 
 class Dataset {
  public:
-  /// kHashes also compares each shard's SHA-256 with dataset.json. Errors name the file and the mend.
+  /// kHashes also compares each shard's SHA-256 with dataset.json; a tokenizer's file is always compared. Errors name
+  /// the file and the mend.
   static Result<Dataset> open(const std::filesystem::path& folder, Verify verify = Verify::kHashes);
   [[nodiscard]] const DatasetInfo& info() const { return info_; }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   [[nodiscard]] const Split& train() const { return train_; }
   [[nodiscard]] const Split& held_out() const { return held_out_; }
+  /// What its rows were made with; stays where it is when the dataset is moved.
+  [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// SHA-256 over schema, tokenizer, norms and the shards' hashes: what a run or a cache is bound to.
   [[nodiscard]] const std::string& content_hash() const { return content_hash_; }
 
  private:
   DatasetInfo info_;
   std::filesystem::path folder_;
+  std::unique_ptr<const Tokenizer> tokenizer_;
   Split train_, held_out_;
   std::string content_hash_;
 };

@@ -126,7 +126,6 @@ Status read_files(const SourceRecipe& source, const Importer& importer, const st
 Status read_dataset(const DatasetFormat& format, const fs::path& folder, const std::string& norm_here, PoolSink& sink,
                     std::vector<SourceFile>& provenance) {
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(folder));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
   const std::string name = format.norm.empty() ? norm_here : format.norm;
   const auto& norms = dataset.info().norms;
   const auto norm = std::find_if(norms.begin(), norms.end(), [&](const Norm& n) { return n.name == name; });
@@ -136,7 +135,7 @@ Status read_dataset(const DatasetFormat& format, const fs::path& folder, const s
   const Split& split = format.split == kTrainSplit ? dataset.train() : dataset.held_out();
   for (std::int64_t row = 0; row < split.size(); ++row) {
     if (split.norm(row) != static_cast<std::size_t>(norm - norms.begin())) continue;
-    const auto text = [&](Side side) { return text_of(*tokenizer, split.tokens(row, side)); };
+    const auto text = [&](Side side) { return text_of(dataset.tokenizer(), split.tokens(row, side)); };
     Imported example;
     example.line = row + 1;
     example.source = text(Side::kSource);

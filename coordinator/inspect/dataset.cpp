@@ -25,7 +25,7 @@ struct NamedSplit {
 
 /// The samples of the splits that `options` asks for; as many of each split.
 Json sample(const std::vector<NamedSplit>& splits, const std::optional<std::uint16_t>& norm,
-            const InspectOptions& options, const Tokenizer& tokenizer, const NormName& norm_name) {
+            const InspectOptions& options, const Tokenizer* tokenizer, const NormName& norm_name) {
   Json rows = Json::array();
   for (const auto& [name, places] : splits) {
     if (!options.split.empty() && options.split != name) continue;
@@ -91,13 +91,21 @@ Status check_listed_hash(const fs::path& file, const DatasetInfo& info) {
   return {};
 }
 
+/// Null where the tokenizer's file is the dataset's and there is no dataset.json to name it: rows are shown as ids
+/// then.
+Result<std::unique_ptr<Tokenizer>> tokenizer_of(const ShardReader& shard, const std::optional<DatasetInfo>& info,
+                                                const fs::path& folder) {
+  if (info.has_value()) return dataset_tokenizer(*info, folder);
+  if (shard.header().tokenizer == "sentencepiece") return std::unique_ptr<Tokenizer>();
+  return make_tokenizer(shard.header().tokenizer);
+}
+
 }  // namespace
 
 Result<Json> describe_dataset(const Dataset& dataset, const InspectOptions& options) {
   const DatasetInfo& info = dataset.info();
   PLUMBLINE_TRY(check_split(options.split));
   PLUMBLINE_ASSIGN(const auto norm, find_norm(info.norms, options.norm));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(info.tokenizer));
   const std::vector<NamedSplit> splits{{kTrainSplit, places_of(dataset.train())},
                                        {kHeldOutSplit, places_of(dataset.held_out())}};
   Json json = to_json(info);
@@ -118,7 +126,8 @@ Result<Json> describe_dataset(const Dataset& dataset, const InspectOptions& opti
   json["attributes"] = measure_attributes(all);
   for (std::size_t i = 0; i < info.shards.size(); ++i)
     json["shards"][i]["bytes"] = bytes_of(dataset.folder() / info.shards[i].file);
-  json["rows"] = sample(splits, norm, options, *tokenizer, [&](std::uint16_t i) { return info.norms.at(i).name; });
+  json["rows"] =
+      sample(splits, norm, options, &dataset.tokenizer(), [&](std::uint16_t i) { return info.norms.at(i).name; });
   return Result<Json>(boost::system::in_place_value, std::move(json));
 }
 
@@ -129,7 +138,7 @@ Result<Json> describe_shard(const fs::path& file, const InspectOptions& options)
   if (info.has_value()) PLUMBLINE_TRY(check_listed_hash(file, *info));
   const std::vector<Norm> norms = info.has_value() ? info->norms : std::vector<Norm>();
   PLUMBLINE_ASSIGN(const auto norm, find_norm(norms, options.norm));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(shard.header().tokenizer));
+  PLUMBLINE_ASSIGN(const auto tokenizer, tokenizer_of(shard, info, file.parent_path()));
   const NormName norm_name = [&](std::uint16_t i) { return i < norms.size() ? norms[i].name : std::to_string(i); };
   const NamedSplit split{shard.header().split, places_of(shard)};
   Json json{{"kind", "shard"},
@@ -147,7 +156,7 @@ Result<Json> describe_shard(const fs::path& file, const InspectOptions& options)
   for (const auto& place : split.places) by_norm[shard.norm(place.row)].push_back(place);
   for (const auto& [index, places] : by_norm)
     json["norms"].push_back({{"index", index}, {"name", norm_name(index)}, {"counts", count_kinds(places)}});
-  json["rows"] = sample({split}, norm, options, *tokenizer, norm_name);
+  json["rows"] = sample({split}, norm, options, tokenizer.get(), norm_name);
   return Result<Json>(boost::system::in_place_value, std::move(json));
 }
 

@@ -14,11 +14,13 @@ namespace {
 constexpr std::array<std::pair<Side, const char*>, 3> kSides{
     {{Side::kSource, "source"}, {Side::kDesired, "desired"}, {Side::kUndesired, "undesired"}}};
 
-std::string decode(const Split::Place& place, Side side, const Tokenizer& tokenizer) {
-  std::vector<std::int64_t> wide;
-  place.shard->append(place.row, side, wide);
-  const std::vector<std::int32_t> ids(wide.begin(), wide.end());  // ShardReader vouches for their range
-  return tokenizer.decode(ids);
+std::string decode(const Split::Place& place, Side side, const Tokenizer* tokenizer) {
+  std::vector<std::int64_t> ids;
+  place.shard->append(place.row, side, ids);  // ShardReader vouches for their range
+  if (tokenizer != nullptr) return text_of(*tokenizer, ids);
+  std::string text;
+  for (const std::int64_t id : ids) text += (text.empty() ? "" : " ") + std::to_string(id);
+  return text;
 }
 
 }  // namespace
@@ -98,7 +100,7 @@ Json measure_attributes(const Places& places) {
   return json;
 }
 
-Json show_row(const Split::Place& place, std::int64_t row, const Tokenizer& tokenizer, const NormName& norm_name) {
+Json show_row(const Split::Place& place, std::int64_t row, const Tokenizer* tokenizer, const NormName& norm_name) {
   const ShardReader& shard = *place.shard;
   Json json{{"row", row},
             {"id", to_string(shard.id(place.row))},

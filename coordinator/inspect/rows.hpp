@@ -28,8 +28,8 @@ Json measure_attributes(const Places& places);
 /// Names the norm with this index.
 using NormName = std::function<std::string(std::uint16_t)>;
 /// {"row", "id", "norm", "kind", "weight", "source", "desired"?, "undesired"?, "attributes"}; `row` is the place in
-/// `places` of the split or shard.
-Json show_row(const Split::Place& place, std::int64_t row, const Tokenizer& tokenizer, const NormName& norm_name);
+/// `places` of the split or shard. Without a tokenizer the sides are their token ids with spaces between them.
+Json show_row(const Split::Place& place, std::int64_t row, const Tokenizer* tokenizer, const NormName& norm_name);
 
 /// At most `count` of `total` places, evenly spread, so that a sample of sorted rows is of all sorts.
 std::vector<std::size_t> spread(std::size_t total, int count);

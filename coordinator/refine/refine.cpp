@@ -158,9 +158,8 @@ Result<RefineCounts> write_examples(const RefineOptions& options, const Dataset&
                                     const SamplingTask& task, const std::vector<std::vector<std::int64_t>>& batches,
                                     const fs::path& parts) {
   PLUMBLINE_ASSIGN(const auto judge, make_judge(norm, dataset.folder().string()));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(dataset.info().tokenizer));
   const Split& split = dataset.train();
-  const auto text = [&](std::int64_t row, Side side) { return text_of(*tokenizer, split.tokens(row, side)); };
+  const auto text = [&](std::int64_t row, Side side) { return text_of(dataset.tokenizer(), split.tokens(row, side)); };
   const fs::path unfinished = parts / "examples.jsonl";
   std::ofstream out(unfinished, std::ios::binary | std::ios::trunc);
   RefineCounts counts;

@@ -123,7 +123,6 @@ Status create_run(const RunLayout& layout, const RunConfig& given) {
   PLUMBLINE_ASSIGN(const auto launcher, make_launcher(config, config.workers.count, layout));
   PLUMBLINE_TRY(launcher->check());
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(config.data, Verify::kHashes));
-  PLUMBLINE_TRY(make_tokenizer(dataset.info().tokenizer));
   PLUMBLINE_TRY(check_norms(config, dataset.info()));
   PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), dataset.info().norms.size()));
   PLUMBLINE_TRY(check_model(config, dataset.info()));

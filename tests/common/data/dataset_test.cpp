@@ -129,11 +129,95 @@ TEST_F(DatasetTest, AnotherSoundShardInItsPlaceIsSeenByItsHash) {
 
 TEST_F(DatasetTest, TheTokenizerMustBeOurs) {
   write(TinyDataset(12));
-  const Error unknown = after([](Json& j) { j["tokenizer"] = "sentencepiece"; });
+  const Error unknown = after([](Json& j) { j["tokenizer"] = "words"; });
   EXPECT_EQ(unknown.code, ErrorCode::kData);
-  EXPECT_THAT(unknown.message, HasSubstr("tokenizer \"sentencepiece\""));
+  EXPECT_THAT(unknown.message, HasSubstr("tokenizer \"words\""));
   EXPECT_THAT(unknown.where, HasSubstr("dataset.json"));
   EXPECT_THAT(after([](Json& j) { j["vocab_size"] = 300; }).message, HasSubstr("vocab_size is 300"));
+}
+
+TEST_F(DatasetTest, TheByteTokenizersContentHashStaysWhatItWas) {
+  const Dataset dataset = TinyDataset(12).write(folder());
+  Json content = info();
+  EXPECT_FALSE(content.contains("sentencepiece"));
+  content.erase("name");
+  content.erase("provenance");
+  for (Json& shard : content["shards"]) shard = {{"sha256", shard["sha256"]}, {"split", shard["split"]}};
+  EXPECT_EQ(dataset.content_hash(), sha256_hex(content.dump()));
+}
+
+/// A dataset of one row, by the SentencePiece model of the tokenizer's tests.
+class SentencePieceDataset : public DatasetTest {
+ protected:
+  static constexpr const char* kText = "The protein folds.";
+  SentencePieceDataset() {
+    fs::create_directories(folder());
+    fs::copy_file(model(), folder() / kSentencePieceFile);
+    const auto tokenizer = load_sentencepiece(model(), 100).value();
+    DatasetInfo made;
+    made.name = "pieces";
+    made.tokenizer = tokenizer->name();
+    made.vocab_size = tokenizer->vocab_size();
+    made.sentencepiece = SentencePieceEntry{kSentencePieceFile, 100, sha256_file(model()).value()};
+    made.norms = {TinyDataset(1).norms[1]};
+    TokenizedExample row;
+    row.id = {1, 1};
+    row.kind = ExampleKind::kDemonstration;
+    row.source = row.desired = tokenizer->encode(kText);
+    write_shard(folder() / "train-00000.h5", {made.tokenizer, made.vocab_size, kTrainSplit}, {row}).value();
+    made.shards = {{"train-00000.h5", kTrainSplit, 1, sha256_file(folder() / "train-00000.h5").value()}};
+    write_info(to_json(made));
+  }
+  static fs::path model() { return fs::path(PLUMBLINE_SOURCE_DIR) / "tests/common/text/spiece.model"; }
+};
+
+TEST_F(SentencePieceDataset, OpensWithItsTokenizer) {
+  auto opened = Dataset::open(folder());
+  ASSERT_TRUE(opened.has_value()) << to_string(opened.error());
+  const Tokenizer& tokenizer = opened->tokenizer();
+  const Dataset dataset = std::move(*opened);
+  EXPECT_EQ(&dataset.tokenizer(), &tokenizer);
+  EXPECT_EQ(dataset.tokenizer().name(), "sentencepiece");
+  EXPECT_EQ(text_of(dataset.tokenizer(), dataset.train().tokens(0, Side::kSource)), kText);
+  EXPECT_EQ(to_json(dataset_info_from_json(info(), "x").value()), info());
+}
+
+TEST_F(SentencePieceDataset, ADamagedOrReplacedModelIsNamed) {
+  const fs::path file = folder() / kSentencePieceFile;
+  for (const Verify verify : {Verify::kHashes, Verify::kSizes}) {
+    flip_byte(file, 1000);
+    const auto damaged = Dataset::open(folder(), verify);
+    ASSERT_TRUE(damaged.has_error());
+    EXPECT_EQ(damaged.error().code, ErrorCode::kData);
+    EXPECT_EQ(damaged.error().where, file.string());
+    EXPECT_THAT(damaged.error().message, HasSubstr("SHA-256"));
+    flip_byte(file, 1000);
+  }
+  ASSERT_TRUE(Dataset::open(folder()).has_value());
+  fs::remove(file);
+  EXPECT_EQ(Dataset::open(folder()).error().where, file.string());
+}
+
+TEST_F(SentencePieceDataset, ContentHashIsOfTheModelAndItsExtraIdsAndNotOfTheFilesName) {
+  const std::string hash = Dataset::open(folder()).value().content_hash();
+  fs::rename(folder() / kSentencePieceFile, folder() / "other.model");
+  Json json = info();
+  json["sentencepiece"]["file"] = "other.model";
+  write_info(json);
+  EXPECT_EQ(Dataset::open(folder()).value().content_hash(), hash);
+  EXPECT_THAT(after([](Json& j) { j["sentencepiece"]["extra_ids"] = 99; }).message, HasSubstr("vocab_size is 400"));
+}
+
+TEST_F(SentencePieceDataset, DatasetJsonIsChecked) {
+  const auto says = [&](auto change) { return to_string(after(change)); };
+  EXPECT_THAT(says([](Json& j) { j.erase("sentencepiece"); }), HasSubstr("\"sentencepiece\" is missing"));
+  EXPECT_THAT(says([](Json& j) { j["tokenizer"] = "byte"; }), HasSubstr("belongs to the tokenizer of that name"));
+  EXPECT_THAT(says([](Json& j) { j["sentencepiece"] = 1; }), HasSubstr("dataset.json: sentencepiece"));
+  EXPECT_THAT(says([](Json& j) { j["sentencepiece"]["file"] = "../spiece.model"; }), HasSubstr("plain file name"));
+  EXPECT_THAT(says([](Json& j) { j["sentencepiece"]["extra_ids"] = -1; }), HasSubstr("extra_ids"));
+  EXPECT_THAT(says([](Json& j) { j["sentencepiece"]["extra_ids"] = 10'001; }), HasSubstr("extra_ids"));
+  EXPECT_THAT(says([](Json& j) { j["sentencepiece"].erase("extra_ids"); }), HasSubstr("extra_ids"));
+  EXPECT_THAT(says([](Json& j) { j["sentencepiece"]["sha256"] = "12"; }), HasSubstr("64 hexadecimal digits"));
 }
 
 TEST_F(DatasetTest, ANewerSchemaIsSaidToBeNewer) {
