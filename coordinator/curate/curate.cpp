@@ -21,8 +21,6 @@ namespace plumbline {
 
 namespace {
 
-constexpr const char* kTokenizer = "byte";
-
 /// Every path on the command line must belong to a source that reads a file.
 Status check_source_paths(const Recipe& recipe, const CurateOptions& options) {
   std::vector<std::string> names;
@@ -37,6 +35,22 @@ Status check_source_paths(const Recipe& recipe, const CurateOptions& options) {
     return usage_error("--source " + name + ": the recipe has no such source", options.recipe.string(), hint);
   }
   return {};
+}
+
+/// The recipe's tokenizer. Its file, if it has one, is copied into `folder` first and named in `info`.
+Result<std::unique_ptr<Tokenizer>> take_tokenizer(const Recipe& recipe, const std::filesystem::path& folder,
+                                                  DatasetInfo& info) {
+  if (recipe.sentencepiece) {
+    const auto& [file, extra_ids] = *recipe.sentencepiece;
+    PLUMBLINE_TRY(load_sentencepiece(file, extra_ids));  // An error is to name this file, not its copy.
+    PLUMBLINE_ASSIGN(const std::string bytes, read_file(file));
+    PLUMBLINE_TRY(write_file_atomically(folder / kSentencePieceFile, bytes));
+    info.tokenizer = "sentencepiece";
+    info.sentencepiece = SentencePieceEntry{kSentencePieceFile, extra_ids, sha256_hex(bytes)};
+  }
+  PLUMBLINE_ASSIGN(auto tokenizer, dataset_tokenizer(info, folder));
+  info.vocab_size = tokenizer->vocab_size();
+  return Result<std::unique_ptr<Tokenizer>>(boost::system::in_place_value, std::move(tokenizer));
 }
 
 /// How many examples each reason took, in a sentence for an error or the log.
@@ -74,9 +88,11 @@ void log_left_out(const Recipe& recipe, const Pool& pool) {
 Result<DatasetInfo> curate(const CurateOptions& options) {
   PLUMBLINE_ASSIGN(const Recipe recipe, load_recipe(options.recipe));
   PLUMBLINE_TRY(check_source_paths(recipe, options));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer(kTokenizer));
   PLUMBLINE_ASSIGN(Staging staging, Staging::make(options.out, options.replace));
   const std::filesystem::path& folder = staging.folder();
+  DatasetInfo info;
+  info.name = recipe.name;
+  PLUMBLINE_ASSIGN(const auto tokenizer, take_tokenizer(recipe, folder, info));
 
   PLUMBLINE_ASSIGN(Pool pool, read_sources(recipe, *tokenizer, options.source_paths, folder));
   remove_duplicates_and_contradictions(pool);
@@ -87,10 +103,6 @@ Result<DatasetInfo> curate(const CurateOptions& options) {
   spdlog::info("splitting {} examples by clusters of near copies", pool.examples.size());
   const Splits splits = split_examples(pool.examples, recipe);
 
-  DatasetInfo info;
-  info.name = recipe.name;
-  info.tokenizer = tokenizer->name();
-  info.vocab_size = tokenizer->vocab_size();
   for (const NormRecipe& norm : recipe.norms) info.norms.push_back(norm.norm);
   PLUMBLINE_ASSIGN(const auto judges, make_classifiers(pool.examples, splits, recipe, folder, info.norms));
   for (const JudgeReport& judge : judges)

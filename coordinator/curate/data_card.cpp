@@ -101,10 +101,10 @@ void add_counts(const CurationFacts& facts, std::string& card) {
 }
 
 void add_lengths(const CurationFacts& facts, std::string& card) {
-  card +=
-      "\n## Lengths\n\nTokens of the train and held-out examples, the end of sequence included (tokenizer: byte, one "
-      "token "
-      "a UTF-8 byte).\n";
+  card += fmt::format(
+      "\n## Lengths\n\nTokens of the train and held-out examples, the end of sequence included (tokenizer: {}).\n",
+      facts.recipe.sentencepiece ? std::string("sentencepiece, with ") + kSentencePieceFile
+                                 : "byte, one token a UTF-8 byte");
   static const char* const kSides[] = {"sources", "desired outputs", "undesired outputs"};
   for (std::size_t norm = 0; norm < facts.norms.size(); ++norm)
     for (std::size_t side = 0; side < 3; ++side) {

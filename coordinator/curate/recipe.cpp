@@ -6,6 +6,7 @@
 
 #include "common/config/yaml_reader.hpp"
 #include "common/core/files.hpp"
+#include "common/text/tokenizer.hpp"
 #include "coordinator/curate/recipe_formats.hpp"
 
 namespace plumbline {
@@ -27,6 +28,32 @@ Error in_recipe(Error error, const YamlNode& node) {
   error.code = ErrorCode::kUsage;
   if (error.where.empty()) error.where = node.where();
   return error;
+}
+
+/// `tokenizer: byte`, or `tokenizer: {sentencepiece: FILE, extra_ids: N}`.
+Result<std::optional<SentencePieceRecipe>> read_tokenizer(const YamlNode& node, const std::filesystem::path& folder) {
+  if (node.is_scalar() && node.text() == "byte") return std::optional<SentencePieceRecipe>();
+  if (!node.is_map()) return node.wrong_type("byte, or {sentencepiece: FILE}");
+  SentencePieceRecipe recipe;
+  std::string path;
+  PLUMBLINE_ASSIGN(YamlMap map, YamlMap::of(node));
+  PLUMBLINE_TRY(map.require("sentencepiece", path));
+  if (path.empty() || path.find('\0') != std::string::npos) return map.find("sentencepiece")->error("is no path");
+  recipe.file = folder / path;
+  PLUMBLINE_TRY(map.read("extra_ids", recipe.extra_ids, {.min = 0, .max = kMaxExtraIds}));
+  PLUMBLINE_TRY(map.finish());
+  return std::optional(std::move(recipe));
+}
+
+/// A piece may hold several residues, and a text's first one a space: outputs could not be kept to valid alignments.
+Status check_alignments(const YamlNode& root, const Recipe& recipe) {
+  if (!recipe.sentencepiece) return {};
+  for (const NormRecipe& norm : recipe.norms)
+    if (norm.norm.rules.alignment)
+      return root.find("tokenizer")
+          ->error("is not byte, which the rule alignment of norm " + norm.norm.name + " needs",
+                  "Write tokenizer: byte, and other norms in a recipe of their own.");
+  return {};
 }
 
 Result<RuleSet> read_rules(const YamlNode& node) {
@@ -199,6 +226,9 @@ Result<Recipe> parse_recipe(const std::string& yaml, const std::string& where, c
   PLUMBLINE_TRY(map.require("name", recipe.name));
   PLUMBLINE_TRY(check_name(*map.find("name"), recipe.name));
   PLUMBLINE_TRY(map.read("description", recipe.description));
+  if (const YamlNode* tokenizer = map.find("tokenizer")) {
+    PLUMBLINE_ASSIGN(recipe.sentencepiece, read_tokenizer(*tokenizer, folder));
+  }
   PLUMBLINE_TRY(map.read("seed", recipe.seed));
   PLUMBLINE_TRY(map.read("held_out", recipe.held_out, {.above = 0, .max = 0.9}));
   PLUMBLINE_TRY(map.read("near_duplicate", recipe.near_duplicate, {.min = 0.3, .max = 1}));
@@ -210,6 +240,7 @@ Result<Recipe> parse_recipe(const std::string& yaml, const std::string& where, c
   PLUMBLINE_TRY(read_sources(map, recipe, folder));
   PLUMBLINE_TRY(map.finish());
   PLUMBLINE_TRY(check_shares(root, recipe));
+  PLUMBLINE_TRY(check_alignments(root, recipe));
   return recipe;
 }
 

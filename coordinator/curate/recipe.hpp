@@ -107,8 +107,15 @@ struct NormRecipe {
   bool ignore_form = false;
 };
 
+/// The tokenizer "sentencepiece": T5's conventions, with the pieces of a file.
+struct SentencePieceRecipe {
+  std::filesystem::path file;  ///< beside the recipe when relative
+  int extra_ids = 100;
+};
+
 struct Recipe {
   std::string name, description;
+  std::optional<SentencePieceRecipe> sentencepiece;  ///< absent: the tokenizer is "byte"
   std::uint64_t seed = 1;
   double held_out = 0.1;        ///< share of every norm's examples that evaluates the model
   double near_duplicate = 0.8;  ///< sources at least this alike (Jaccard index of shingles) share a split

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <random>
+#include <set>
 
 #include "common/text/alignment.hpp"
 #include "coordinator/curate/simulation.hpp"
@@ -89,6 +91,76 @@ TEST_F(Curate, MakesADatasetThatOpens) {
   EXPECT_EQ(left_out.at("count"), 1);
   EXPECT_EQ(left_out.at("lines"), Json::array({201}));
   EXPECT_THAT(folder.names(), ElementsAre("learned.tsv", "out", "polite.jsonl", "recipe.yaml"));
+}
+
+/// A folder beside the recipe with the model of the tokenizer's tests, and a recipe that names it.
+class CuratePieces : public Curate {
+ protected:
+  CuratePieces() {
+    folder.write("t5/spiece.model", file_text(std::string(PLUMBLINE_SOURCE_DIR) + "/tests/common/text/spiece.model"));
+    edit_recipe("seed: 3", "seed: 3\ntokenizer: {sentencepiece: t5/spiece.model}");
+  }
+};
+
+TEST_F(CuratePieces, TheDatasetHasItsTokenizer) {
+  const auto info = curate(options());
+  ASSERT_TRUE(info.has_value()) << to_string(info.error());
+  EXPECT_EQ(info->tokenizer, "sentencepiece");
+  EXPECT_EQ(info->vocab_size, 400);
+  EXPECT_EQ(file_text(folder / "out/spiece.model"), file_text(folder / "t5/spiece.model"));
+  const auto dataset = Dataset::open(folder / "out");
+  ASSERT_TRUE(dataset.has_value()) << to_string(dataset.error());
+  std::set<std::string> desired;
+  for (std::int64_t row = 0; row < dataset->train().size(); ++row)
+    if (dataset->train().norm(row) == 0)
+      desired.insert(text_of(dataset->tokenizer(), dataset->train().tokens(row, Side::kDesired)));
+  EXPECT_THAT(desired, ElementsAre("friend"));
+  EXPECT_THAT(file_text(folder / "out" / "README.md"), HasSubstr("(tokenizer: sentencepiece, with spiece.model)"));
+}
+
+TEST_F(CuratePieces, ADamagedModelInTheDatasetIsRefused) {
+  ASSERT_TRUE(curate(options()).has_value());
+  std::string bytes = file_text(folder / "out/spiece.model");
+  bytes[bytes.size() / 2] ^= 1;
+  folder.write("out/spiece.model", bytes);
+  const auto dataset = Dataset::open(folder / "out", Verify::kSizes);
+  ASSERT_TRUE(dataset.has_error());
+  EXPECT_EQ(dataset.error().where, folder / "out/spiece.model");
+}
+
+TEST_F(CuratePieces, AFileThatIsNoModelIsNamed) {
+  folder.write("t5/spiece.model", "not a model");
+  EXPECT_EQ(error_of(options()).where, folder / "t5/spiece.model");
+  fs::remove(folder / "t5/spiece.model");
+  EXPECT_EQ(error_of(options()).where, folder / "t5/spiece.model");
+}
+
+TEST_F(CuratePieces, ADatasetOfBytesIsEncodedAnewAndTheOtherWayRound) {
+  const std::string pieces = file_text(folder / "recipe.yaml");
+  const auto from = [](const std::string& recipe, const std::string& dataset) {
+    return recipe.substr(0, recipe.find("  learned:")) +
+           "sources:\n  - {name: s, norm: polite, format: dataset, path: " + dataset + "}\n";
+  };
+  const auto texts = [&](const std::string& name) {
+    const Dataset dataset = Dataset::open(folder / name).value();
+    std::multiset<std::string> sources;
+    for (const Split* split : {&dataset.train(), &dataset.held_out()})
+      for (std::int64_t row = 0; row < split->size(); ++row)
+        if (split->norm(row) == 0) sources.insert(text_of(dataset.tokenizer(), split->tokens(row, Side::kSource)));
+    return sources;
+  };
+  folder.write("recipe.yaml", kRecipe);
+  ASSERT_TRUE(curate(options(false, "bytes")).has_value());
+  folder.write("recipe.yaml", from(pieces, "bytes"));
+  ASSERT_TRUE(curate(options(false, "pieces")).has_value());
+  folder.write("recipe.yaml", from(kRecipe, "pieces"));
+  ASSERT_TRUE(curate(options(false, "again")).has_value());
+  EXPECT_EQ(Dataset::open(folder / "pieces").value().info().tokenizer, "sentencepiece");
+  EXPECT_EQ(Dataset::open(folder / "again").value().info().tokenizer, "byte");
+  EXPECT_FALSE(texts("pieces").empty());
+  const auto before = texts("bytes"), pieced = texts("pieces"), again = texts("again");
+  EXPECT_TRUE(std::includes(before.begin(), before.end(), pieced.begin(), pieced.end()));
+  EXPECT_TRUE(std::includes(pieced.begin(), pieced.end(), again.begin(), again.end()));
 }
 
 TEST_F(Curate, WritesACardThatAPersonCanCheck) {

@@ -103,6 +103,28 @@ TEST(Recipe, GivesAlignmentsTheirOwnDefaults) {
   EXPECT_EQ(recipe->norms[0].norm.score, ScoreKind::kColumn);
 }
 
+TEST(Recipe, MayNameATokenizer) {
+  EXPECT_FALSE(parse_recipe(with("seed: 3", "tokenizer: byte"), "r.yaml", "/data").value().sentencepiece.has_value());
+  const auto pieces = parse_recipe(with("seed: 3", "tokenizer: {sentencepiece: t5/spiece.model}"), "r.yaml", "/data");
+  ASSERT_TRUE(pieces.has_value()) << to_string(pieces.error());
+  EXPECT_EQ(pieces->sentencepiece->file, "/data/t5/spiece.model") << "a relative path starts beside the recipe";
+  EXPECT_EQ(pieces->sentencepiece->extra_ids, 100);
+  const auto plain =
+      parse_recipe(with("seed: 3", "tokenizer: {sentencepiece: /mt5.model, extra_ids: 0}"), "r.yaml", "/data");
+  ASSERT_TRUE(plain.has_value()) << to_string(plain.error());
+  EXPECT_EQ(plain->sentencepiece->file, "/mt5.model");
+  EXPECT_EQ(plain->sentencepiece->extra_ids, 0);
+}
+
+TEST(Recipe, AlignmentsNeedBytes) {
+  std::string text = with("rules: {forbidden_words: [fool, idiot]}\n    score: chrf", "rules: {alignment: true}");
+  ASSERT_TRUE(parse_recipe(text, "r.yaml", "").has_value());
+  text.replace(text.find("seed: 3"), 7, "tokenizer: {sentencepiece: s}");
+  const Error error = recipe_error(text);
+  EXPECT_EQ(error.where, "r.yaml:2");
+  EXPECT_THAT(error.message, HasSubstr("rule alignment of norm polite"));
+}
+
 TEST(Recipe, NamesTheNearestKnownKey) {
   const Error error = recipe_error(with("held_out: 0.2", "heldout: 0.2"));
   EXPECT_EQ(error.where, "r.yaml:3");
@@ -117,6 +139,13 @@ TEST(Recipe, NamesFileLineAndKeyOfEveryMistake) {
       {"held_out: 0.2", "held_out: 2", "held_out"},
       {"held_out: 0.2", "held_out: none", "held_out"},
       {"seed: 3", "seed: -3", "seed"},
+      {"seed: 3", "tokenizer: bytes", "{sentencepiece: FILE}"},
+      {"seed: 3", "tokenizer: [byte]", "{sentencepiece: FILE}"},
+      {"seed: 3", "tokenizer: {}", "sentencepiece"},
+      {"seed: 3", "tokenizer: {sentencepiece: ''}", "tokenizer.sentencepiece is no path"},
+      {"seed: 3", "tokenizer: {sentencepiece: s, extra_ids: -1}", "tokenizer.extra_ids"},
+      {"seed: 3", "tokenizer: {sentencepiece: s, extra_ids: 10001}", "tokenizer.extra_ids"},
+      {"seed: 3", "tokenizer: {sentencepiece: s, extra_id: 1}", "extra_ids"},
       {"name: small", "name: 'a/b'", "name"},
       {"name: small\n", "", "name"},
       {"objective: dpo", "objective: ppo", "objective"},
