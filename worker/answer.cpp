@@ -1,6 +1,7 @@
 #include "worker/answer.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <istream>
 #include <numeric>
 #include <ostream>
@@ -97,13 +98,37 @@ Status answer_window(const T5& model, const Tokenizer& tokenizer, const Generati
   return {};
 }
 
+/// The tokenizer beside the model: a SentencePiece file, with as many extra ids as tokenizer_config.json says (100
+/// where it does not), or bytes.
+Result<std::unique_ptr<Tokenizer>> tokenizer_beside(const std::filesystem::path& model) {
+  const std::filesystem::path pieces = model / kSentencePieceFile, config = model / "tokenizer_config.json";
+  Json json = Json::object();
+  std::error_code ec;
+  if (std::filesystem::is_regular_file(config, ec)) {
+    PLUMBLINE_ASSIGN(json, read_json_file(config));
+  }
+  if (!std::filesystem::is_regular_file(pieces, ec)) {
+    if (!json.is_object() || !json.contains("tokenizer_class") || json["tokenizer_class"] != "T5Tokenizer")
+      return make_tokenizer("byte");
+    return data_error("the model's tokenizer is T5's, and its file is missing", pieces.string(),
+                      "Put the model's spiece.model there.");
+  }
+  int extra_ids = 100;
+  if (json.contains("extra_ids")) {
+    PLUMBLINE_ASSIGN(extra_ids, json_get<int>(json, "extra_ids", config.string()));
+  }
+  if (extra_ids < 0 || extra_ids > kMaxExtraIds)
+    return data_error("extra_ids is not between 0 and " + std::to_string(kMaxExtraIds), config.string());
+  return load_sentencepiece(pieces, extra_ids);
+}
+
 Status answer_all(std::istream& in, std::ostream& out, at::Device device) {
   const std::string where = "standard input";
   std::string line;
   if (!std::getline(in, line)) return data_error("there is no task", where);
   PLUMBLINE_ASSIGN(const Json json, parse_json(line, where));
   PLUMBLINE_ASSIGN(const GenerationTask task, generation_task_from_json(json, where));
-  PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer("byte"));
+  PLUMBLINE_ASSIGN(const auto tokenizer, tokenizer_beside(task.model));
   PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
   if (model->config().vocab_size < tokenizer->vocab_size())
     return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +

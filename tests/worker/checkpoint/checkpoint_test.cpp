@@ -58,6 +58,15 @@ TEST_F(CheckpointTest, EveryPartIsWrittenOnceByAnyNumberOfRanks) {
   }
 }
 
+TEST_F(CheckpointTest, HasTheTokenizersFile) {
+  const fs::path pieces = fs::path(PLUMBLINE_SOURCE_DIR) / "tests/common/text/spiece.model";
+  tokenizer_ = load_sentencepiece(pieces, 100).value();
+  begin_checkpoint(partial()).value();
+  const auto parts = write(0, 1).value();
+  EXPECT_EQ(static_cast<int>(parts.size()), checkpoint_parts(*tokenizer_));
+  EXPECT_EQ(sha256_file(partial() / kSentencePieceFile).value(), sha256_file(pieces).value());
+}
+
 TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
   begin_checkpoint(partial()).value();
   write(0, 1).value();

@@ -133,6 +133,52 @@ TEST_F(Answering, ALongSourceLosesItsBeginning) {
   EXPECT_EQ(found[0].outputs[0].text, found[1].outputs[0].text);
 }
 
+class AnsweringInPieces : public Answering {
+ protected:
+  static constexpr const char* kModel = PLUMBLINE_SOURCE_DIR "/tests/common/text/spiece.model";
+  void say_of_tokenizer(const Json& config) const {
+    write_file_atomically(folder_.path() / "tokenizer_config.json", config.dump()).value();
+  }
+  /// What the command says instead of an answer.
+  std::string refusal() const {
+    const Said said = say(to_line(to_json(task_)) + "\n");
+    EXPECT_TRUE(said.status.has_error());
+    return said.status.has_error() ? to_string(said.status.error()) : "";
+  }
+};
+
+TEST_F(AnsweringInPieces, TheTokenizerIsTheOneBesideTheModel) {
+  std::filesystem::copy_file(kModel, folder_.path() / kSentencePieceFile);
+  say_of_tokenizer({{"tokenizer_class", "T5Tokenizer"}, {"extra_ids", 84}});
+  const auto tokenizer = load_sentencepiece(kModel, 84).value();
+  ASSERT_EQ(tokenizer->vocab_size(), config().vocab_size);
+  const std::vector<std::int32_t> ids = tokenizer->encode("The protein folds.");
+  const at::Tensor source = at::tensor(ids, at::kInt).to(at::kLong).unsqueeze(0);
+  const Generated alone = generate_greedy(model_, source, source.ge(0), 12).at(0);
+  const auto found = answers({{0, {"The protein folds."}}});
+  EXPECT_EQ(found.at(0).outputs.at(0).text, tokenizer->decode(alone.tokens));
+}
+
+TEST_F(AnsweringInPieces, TheModelsVocabularyMayBeLarger) {
+  std::filesystem::copy_file(kModel, folder_.path() / kSentencePieceFile);
+  say_of_tokenizer({{"extra_ids", 0}});
+  EXPECT_EQ(answers({{0, {"a"}}}).size(), 1u);
+  say_of_tokenizer({{"extra_ids", 85}});
+  EXPECT_THAT(refusal(), HasSubstr("smaller than that of the tokenizer \"sentencepiece\", 385"));
+  std::filesystem::remove(folder_.path() / "tokenizer_config.json");
+  EXPECT_THAT(refusal(), HasSubstr("\"sentencepiece\", 400")) << "100 extra ids where nothing says how many";
+}
+
+TEST_F(AnsweringInPieces, AFileThatIsMissingOrDamagedIsNamed) {
+  say_of_tokenizer({{"tokenizer_class", "T5Tokenizer"}});
+  EXPECT_THAT(refusal(), HasSubstr(kSentencePieceFile));
+  std::filesystem::copy_file(kModel, folder_.path() / kSentencePieceFile);
+  std::filesystem::resize_file(folder_.path() / kSentencePieceFile, 1000);
+  EXPECT_THAT(refusal(), HasSubstr((folder_.path() / kSentencePieceFile).string()));
+  say_of_tokenizer({{"extra_ids", -1}});
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_config.json"));
+}
+
 TEST_F(Answering, AnErrorIsSaidAndEnds) {
   const std::string task = to_line(to_json(task_)) + "\n";
   for (const auto& [input, fragment] : std::vector<std::pair<std::string, std::string>>{
