@@ -23,12 +23,14 @@ struct InspectOptions {
 /// A data error when there is nothing at `path` or nothing that can be inspected.
 Result<Json> describe(const std::filesystem::path& path, const InspectOptions& options);
 
-/// name, schema_version, tokenizer, vocab_size, content_hash, norms (with counts by split), splits (with counts and
-/// lengths), attributes, shards, provenance, rows. A usage error for a norm or split that the dataset has not.
+/// name, schema_version, tokenizer, sentencepiece (where that is it), vocab_size, content_hash, norms (with counts by
+/// split), splits (with counts and lengths), attributes, shards, provenance, rows. A usage error for a norm or split
+/// that the dataset has not.
 Result<Json> describe_dataset(const Dataset& dataset, const InspectOptions& options);
 
 /// tokenizer, vocab_size, split, bytes, counts, lengths, norms, attributes, listed, rows. Where the folder's
-/// dataset.json lists the shard ("listed") its SHA-256 is checked and its norms have names; elsewhere they are numbers.
+/// dataset.json lists the shard ("listed") its SHA-256 is checked and its norms have names; elsewhere they are numbers,
+/// and so are tokens that need a file of the dataset to be text.
 Result<Json> describe_shard(const std::filesystem::path& file, const InspectOptions& options);
 
 /// step, seed, tokenizer, dataset_hash, fingerprint, weights_sha256, parameters, config, tensors, files. A folder that
