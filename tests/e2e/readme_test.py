@@ -14,7 +14,7 @@ import unittest
 from harness import BIN, PLUMBLINE, SOURCE, EndToEnd, wait_until
 
 QUICK = {
-    "quickstart": ["--set", "train.steps=4", "--set", "evaluate.generations=8", "--set", "evaluate.examples=16"],
+    "quickstart": ["--sources", "16", "--set", "train.steps=4", "--set", "evaluate.generations=8", "--set", "evaluate.examples=16"],
     "train configs/paradetox.yaml": ["--set", "train.steps=3", "--set", "evaluate.generations=4", "--set", "evaluate.examples=8",
                                      "--set", "evaluate.max_new_tokens=8"],
 }
