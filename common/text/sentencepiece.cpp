@@ -44,6 +44,31 @@ std::string without_marks(std::string_view text) {
   }
 }
 
+/// A varint at the beginning of `bytes`, taken away from there.
+std::optional<std::uint64_t> take_varint(std::string_view& bytes) {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    value |= std::uint64_t{byte & 0x7Fu} << shift;
+    if (byte < 0x80) return value;
+  }
+  return std::nullopt;
+}
+
+/// Whether the serialised model has a normalizer_spec, which stands behind all pieces. A file that is cut between two
+/// pieces has none, and is a smaller model to the library.
+bool is_whole(std::string_view model) {
+  constexpr std::uint64_t kNormalizerSpec = 3, kLengthDelimited = 2;
+  while (!model.empty()) {
+    const auto tag = take_varint(model), length = take_varint(model);
+    if (!tag || !length || (*tag & 7u) != kLengthDelimited || *length > model.size()) return false;
+    if (*tag >> 3u == kNormalizerSpec) return true;
+    model.remove_prefix(*length);
+  }
+  return false;
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   static Result<std::unique_ptr<Tokenizer>> load(const std::filesystem::path& file, int extra_ids) {
@@ -52,9 +77,10 @@ class SentencePieceTokenizer final : public Tokenizer {
     auto& processor = tokenizer->processor_;
     const auto load = [&](const std::string& bytes) -> Status {
       const auto status = processor.LoadFromSerializedProto(bytes);
-      if (status.ok()) return {};
-      return data_error("this is no SentencePiece model: " + std::string(status.message()), file.string(),
-                        "The file is damaged or of another kind; use the spiece.model of a T5 model.");
+      if (status.ok() && is_whole(bytes)) return {};
+      return data_error(
+          "this is no SentencePiece model: " + std::string(status.ok() ? "it ends behind a piece" : status.message()),
+          file.string(), "The file is damaged or of another kind; use the spiece.model of a T5 model.");
     };
     PLUMBLINE_TRY(load(tokenizer->model_));  // As it is first: to a damaged end more bytes could give a meaning.
     PLUMBLINE_TRY(load(tokenizer->model_ + std::string(kNoDummyPrefix)));

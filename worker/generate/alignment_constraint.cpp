@@ -20,7 +20,7 @@ class Characters {
     std::optional<std::int32_t>& known = tokens_[static_cast<unsigned char>(c)];
     if (!known) {
       const std::vector<std::int32_t> ids = tokenizer_.encode(std::string(1, c));
-      if (ids.size() != 2 || ids[0] == kUnknownToken || ids[1] != kEosToken)
+      if (ids.size() != 2 || ids[0] == kUnknownToken || ids[1] != kEosToken || begins_a_word(ids[0]))
         return data_error("the tokenizer \"" + tokenizer_.name() + "\" has no token for the single character \"" +
                               std::string(1, c) + "\", so outputs cannot be constrained to alignments",
                           "", "Use the tokenizer \"byte\" for alignments.");
@@ -30,6 +30,12 @@ class Characters {
   }
 
  private:
+  /// Whether the token brings a space along, so that two are not two characters beside each other.
+  [[nodiscard]] bool begins_a_word(std::int32_t token) const {
+    const std::string once = tokenizer_.decode(std::vector{token});
+    return tokenizer_.decode(std::vector{token, token}) != once + once;
+  }
+
   const Tokenizer& tokenizer_;
   std::array<std::optional<std::int32_t>, 256> tokens_;
 };

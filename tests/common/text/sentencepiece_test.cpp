@@ -137,6 +137,14 @@ TEST_F(SentencePieceFile, OfAnotherKindIsRefused) {
   EXPECT_THAT(refusal(whole.substr(0, whole.size() / 2)), HasSubstr("no SentencePiece model"));
 }
 
+TEST_F(SentencePieceFile, ThatEndsBehindAPieceIsRefused) {
+  const std::string whole = read_file(kModel).value();
+  int cuts = 0;
+  for (std::size_t n = 0; whole[n] == '\n'; n += 2 + static_cast<unsigned char>(whole[n + 1]), ++cuts)
+    EXPECT_THAT(refusal(whole.substr(0, n)), testing::HasSubstr("no SentencePiece model")) << n;
+  EXPECT_GT(cuts, 200);
+}
+
 TEST_F(SentencePieceFile, WithOtherSpecialIdsIsRefused) {
   std::string bytes = read_file(kModel).value();
   const std::size_t pad = bytes.find("<pad>");

@@ -135,11 +135,26 @@ class Pairs final : public Tokenizer {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> hf_files() const override { return {}; }
 };
 
+/// A tokenizer of words: a single character is a token that brings a space along.
+class Words final : public Tokenizer {
+ public:
+  [[nodiscard]] std::string name() const override { return "words"; }
+  [[nodiscard]] std::int32_t vocab_size() const override { return 8; }
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view) const override { return {4, kEosToken}; }
+  [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const override {
+    return ids.size() == 1 ? "A" : "A A";
+  }
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> hf_files() const override { return {}; }
+};
+
 TEST(AlignmentConstraint, RefusesWhatItCannotKeep) {
   const auto no_character = AlignmentConstraint::make(alignment_rules(), Pairs(), {"A|C"});
   ASSERT_FALSE(no_character.has_value());
   EXPECT_EQ(no_character.error().code, ErrorCode::kData);
   EXPECT_NE(no_character.error().message.find("\"pairs\" has no token"), std::string::npos);
+  const auto words = AlignmentConstraint::make(alignment_rules(), Words(), {"A|C"});
+  ASSERT_FALSE(words.has_value()) << "a character alone is a word";
+  EXPECT_NE(words.error().message.find("\"words\" has no token"), std::string::npos);
   RuleSet rows = alignment_rules();
   rows.target_encoding = "rows";
   const auto unknown = AlignmentConstraint::make(rows, *bytes(), {"A|C"});
