@@ -1,12 +1,18 @@
 // The C++ side of check_hf.py.
-//   parity_logits make gated|relu FOLDER     a checkpoint of a random model, as a worker writes it
-//   parity_logits logits FOLDER OUT          OUT (safetensors): source, input, and the checkpoint's logits
+//   parity_logits make NAME[+tied] FOLDER    a checkpoint of a random model with that feed_forward_proj, as a worker
+//                                            writes it
+//   parity_logits logits FOLDER OUT          OUT (safetensors): source, input, the model's logits, and the gradients of
+//                                            their mean square
 //   parity_logits generate FOLDER OUT        OUT (safetensors): source, and what the checkpoint writes for it: greedy,
-//   with
-//                                            beams, and the beams' scores
+//                                            with beams, and the beams' scores
+//   parity_logits resave FOLDER NEW          NEW: the model of FOLDER as Plumbline writes it
 //   parity_logits tokens TEXT OUT            OUT (safetensors): the ids of TEXT
+//   parity_logits spiece MODEL NEW           NEW: what Transformers needs for the SentencePiece model
 #include <cstdio>
+#include <functional>
+#include <map>
 #include <string>
+#include <system_error>
 
 #include "worker/checkpoint/checkpoint.hpp"
 #include "worker/generate/beam.hpp"
@@ -23,12 +29,12 @@ Status make(const std::string& kind, const std::filesystem::path& folder) {
   ModelConfig config;
   config.d_model = 48, config.d_kv = 12, config.d_ff = 80, config.num_layers = 2;
   config.num_decoder_layers = 3;
-  config.feed_forward_proj = kind == "relu" ? "relu" : "gated-gelu";
-  config.tie_word_embeddings = kind == "relu";
+  config.feed_forward_proj = kind.substr(0, kind.find('+'));
+  config.tie_word_embeddings = kind.ends_with("+tied");
   T5 model(config, at::kCPU);
   model.initialize(11);
   // Logits of the EOS that vary more than the others': outputs end at various places, some of them never.
-  if (kind == "relu")
+  if (config.tie_word_embeddings)
     model.parameters().get("shared.weight")[kEosToken].mul_(25);
   else
     model.parameters().get("lm_head.weight")[kEosToken].mul_(2.5);
@@ -53,16 +59,41 @@ at::Tensor padded_source(std::int64_t vocab) {
   return source;
 }
 
+Status make_folder(const std::filesystem::path& folder) {
+  std::error_code ec;
+  std::filesystem::create_directories(folder, ec);
+  if (ec) return run_error("the folder cannot be made: " + ec.message(), folder.string());
+  return {};
+}
+
+Status resave(const std::filesystem::path& folder, const std::filesystem::path& out) {
+  PLUMBLINE_ASSIGN(const auto model, load_model(folder, at::kCPU));
+  PLUMBLINE_TRY(make_folder(out));
+  return save_model(*model, out);
+}
+
+Status write_tokenizer(const std::filesystem::path& file, const std::filesystem::path& out) {
+  PLUMBLINE_ASSIGN(const auto tokenizer, load_sentencepiece(file, 100));
+  PLUMBLINE_TRY(make_folder(out));
+  for (const auto& [name, content] : tokenizer->hf_files()) PLUMBLINE_TRY(write_file_atomically(out / name, content));
+  return {};
+}
+
 Status write_logits(const std::filesystem::path& folder, const std::filesystem::path& out) {
-  const at::NoGradGuard no_grad;
   PLUMBLINE_ASSIGN(const auto model, load_model(folder, at::kCPU));
   const std::int64_t vocab = model->config().vocab_size;
   const at::Tensor source = padded_source(vocab);
   at::Tensor input = at::remainder(at::arange(0, 21, at::kLong) * 53, vocab - 3).view({3, 7}) + 3;
   input.select(1, 0).fill_(0);
   const at::Tensor mask = source.ne(0);
+  const at::Tensor gradient = model->parameters().new_flat();
+  model->parameters().bind_gradient(gradient);
   const at::Tensor logits = model->logits(model->decode(input, model->encode(source, mask), mask));
-  return write_safetensors(out, {{"source", source}, {"input", input}, {"logits", logits}});
+  logits.square().mean().backward();
+  std::vector<NamedTensor> tensors{{"source", source}, {"input", input}, {"logits", logits}};
+  for (const auto& spec : model->parameters().specs())
+    tensors.push_back({"gradient." + spec.name, gradient.narrow(0, spec.offset, spec.size()).view(spec.shape)});
+  return write_safetensors(out, tensors);
 }
 
 /// tokens_BT, 0 behind the end.
@@ -95,18 +126,21 @@ Status write_outputs(const std::filesystem::path& folder, const std::filesystem:
 }
 
 int run(int argc, char** argv) {
-  const std::string verb = argc == 4 ? argv[1] : "";
-  if (verb != "make" && verb != "logits" && verb != "generate" && verb != "tokens") {
-    std::fputs(
-        "usage: parity_logits make gated|relu FOLDER | logits FOLDER OUT | generate FOLDER OUT | tokens TEXT OUT\n",
-        stderr);
+  const std::map<std::string, std::function<Status()>> verbs{
+      {"make", [&] { return make(argv[2], argv[3]); }},
+      {"logits", [&] { return write_logits(argv[2], argv[3]); }},
+      {"generate", [&] { return write_outputs(argv[2], argv[3]); }},
+      {"resave", [&] { return resave(argv[2], argv[3]); }},
+      {"tokens", [&] { return write_tokens(argv[2], argv[3]); }},
+      {"spiece", [&] { return write_tokenizer(argv[2], argv[3]); }}};
+  const auto verb = verbs.find(argc == 4 ? argv[1] : "");
+  if (verb == verbs.end()) {
+    std::fputs("usage: parity_logits make|logits|generate|resave|tokens|spiece FROM TO (logits_tool.cpp says more)\n",
+               stderr);
     return 2;
   }
   at::set_num_threads(1);
-  const Status status = verb == "make"       ? make(argv[2], argv[3])
-                        : verb == "logits"   ? write_logits(argv[2], argv[3])
-                        : verb == "generate" ? write_outputs(argv[2], argv[3])
-                                             : write_tokens(argv[2], argv[3]);
+  const Status status = verb->second();
   if (status) return 0;
   std::fprintf(stderr, "%s\n", to_string(status.error()).c_str());
   return static_cast<int>(status.error().code);
