@@ -93,6 +93,17 @@ class WrongInput(EndToEnd):
         self.assert_error(["quickstart", "--run", "mine", "--replace", "--set", "train.stepz=1"], USAGE, "train.stepz")
         self.assertTrue((self.dir / "mine/journal.jsonl").exists())
 
+    def test_quickstart_leaves_other_folders_beside_its_run_alone(self):
+        self.make_dataset()
+        (self.dir / "data").rename(self.dir / "q-pairs")
+        (self.dir / "p-preferences").mkdir()
+        (self.dir / "p-preferences/notes.txt").write_text("mine")
+        for run, theirs in (("q", "q-pairs"), ("p", "p-preferences")):
+            for more in ([], ["--replace"]):
+                self.assert_error(["quickstart", "--run", run, *more], USAGE, theirs, "left alone", absent=[run])
+        self.assertTrue((self.dir / "q-pairs/dataset.json").exists())
+        self.assertTrue((self.dir / "p-preferences/notes.txt").exists())
+
     def test_more_workers_than_lanes(self):
         self.make_dataset()
         self.assert_error(["train", "tiny.yaml", "--run", "r", "--workers", 13], USAGE, "lanes", absent=["r"])
