@@ -230,9 +230,11 @@ std::vector<std::string> warnings(const CurationFacts& facts) {
       continue;
     }
     if (held_out.total() == 0)
-      sentences.push_back(fmt::format(
-          "Norm {} has no held-out example: all its examples are near copies of each other, or it has one only.",
-          norm.name));
+      sentences.push_back(
+          fmt::format("Norm {} has no held-out example: its sources have part: train, all its examples are near copies "
+                      "of each other, "
+                      "or it has one only.",
+                      norm.name));
     if (!serves(train, norm.objective))
       sentences.push_back(fmt::format("Norm {} trains with {}, and none of its examples has what that learns from.",
                                       norm.name, to_string(norm.objective)));
