@@ -90,7 +90,7 @@ Status load_weights(T5& model, const std::filesystem::path& file) {
   return read_weights(model, {file, {{file, {}}}}, MissingHead::kError);
 }
 
-Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device) {
+Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device, Precision precision) {
   const auto config_file = folder / "config.json";
   PLUMBLINE_ASSIGN(const Json json, read_json_file(config_file));
   PLUMBLINE_ASSIGN(const ModelConfig config, from_hf_config(json, config_file.string()));
@@ -99,7 +99,7 @@ Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::
   const bool may_be_shared = !config.tie_word_embeddings && head_may_be_shared(json);
   std::unique_ptr<T5> model;
   try {
-    model = std::make_unique<T5>(config, device);
+    model = std::make_unique<T5>(config, device, precision);
   } catch (const std::exception&) {  // c10's out-of-memory error
     return environment_error("no memory for a model of this size", config_file.string());
   }

@@ -1,5 +1,7 @@
 #include "worker/model/parameters.hpp"
 
+#include <utility>
+
 #include "common/core/check.hpp"
 
 namespace plumbline {
@@ -18,7 +20,8 @@ std::int64_t ParameterSpec::size() const {
   return n;
 }
 
-Parameters::Parameters(std::vector<ParameterSpec> specs, at::Device device) : specs_(std::move(specs)) {
+Parameters::Parameters(std::vector<ParameterSpec> specs, at::Device device, at::ScalarType compute)
+    : specs_(std::move(specs)), compute_type_(compute) {
   for (std::size_t i = 0; i < specs_.size(); ++i) {
     auto& spec = specs_[i];
     spec.offset = flat_size_;
@@ -28,12 +31,27 @@ Parameters::Parameters(std::vector<ParameterSpec> specs, at::Device device) : sp
   flat_ = at::zeros({flat_size_}, at::TensorOptions().dtype(at::kFloat).device(device));
   views_.reserve(specs_.size());
   for (const auto& spec : specs_) views_.push_back(view_of(flat_, spec).requires_grad_(true));
+  if (compute == at::kFloat) return;
+  compute_flat_ = at::zeros({flat_size_}, flat_.options().dtype(compute));
+  for (const auto& spec : specs_) compute_views_.push_back(view_of(compute_flat_, spec));
 }
 
-const at::Tensor& Parameters::get(const std::string& name) const {
+std::size_t Parameters::index_of(const std::string& name) const {
   const auto found = index_.find(name);
   PLUMBLINE_CHECK(found != index_.end(), "the model has no parameter " + name);
-  return views_[found->second];
+  return found->second;
+}
+
+const at::Tensor& Parameters::get(const std::string& name) const { return views_[index_of(name)]; }
+
+const at::Tensor& Parameters::compute(const std::string& name) const {
+  return compute_flat_.defined() ? compute_views_[index_of(name)] : get(name);
+}
+
+void Parameters::refresh() const {
+  if (!std::exchange(stale_, false) || !compute_flat_.defined()) return;
+  const at::NoGradGuard no_grad;
+  compute_flat_.copy_(flat_);
 }
 
 void Parameters::bind_gradient(const at::Tensor& flat_gradient) {

@@ -1,5 +1,6 @@
 // All parameters of a model in one flat fp32 buffer, and their gradients in another: the unit that is reduced, clipped,
-// stepped and hashed. Each tensor starts on a 64-byte boundary (gaps are zero), in the fixed order of `specs`.
+// stepped and hashed. Products may be made in bf16: then a copy of the buffer in bf16 is kept beside it, made anew when
+// the weights were touched. Each tensor starts on a 64-byte boundary (gaps are zero), in the fixed order of `specs`.
 // One owner; used from the training thread. A name that is not there is a bug (PLUMBLINE_CHECK), not an error.
 #pragma once
 #include <cstdint>
@@ -22,8 +23,9 @@ struct ParameterSpec {
 
 class Parameters {
  public:
-  Parameters(std::vector<ParameterSpec> specs, at::Device device);  ///< offsets are filled in; values are zero
-  Parameters(const Parameters&) = delete;                           // A copy would share the buffer.
+  /// Offsets are filled in; values are zero. `compute`: the type of products, fp32 or bf16.
+  Parameters(std::vector<ParameterSpec> specs, at::Device device, at::ScalarType compute = at::kFloat);
+  Parameters(const Parameters&) = delete;  // A copy would share the buffer.
   Parameters& operator=(const Parameters&) = delete;
   Parameters(Parameters&&) = default;
   Parameters& operator=(Parameters&&) = default;
@@ -31,7 +33,16 @@ class Parameters {
   [[nodiscard]] std::int64_t flat_size() const { return flat_size_; }
   /// Leaf views into the flat buffer, requires_grad; `.grad` is a view into the gradient buffer after bind_gradient.
   [[nodiscard]] const at::Tensor& get(const std::string& name) const;
-  [[nodiscard]] at::Tensor& flat() { return flat_; }
+  /// The same as the products use it: get(name) itself, or its bf16 copy.
+  [[nodiscard]] const at::Tensor& compute(const std::string& name) const;
+  [[nodiscard]] at::ScalarType compute_type() const { return compute_type_; }
+  /// Call before products are made: brings the bf16 copy up to date when flat() was handed out for writing since.
+  void refresh() const;
+  /// For writing; hold no reference across a refresh.
+  [[nodiscard]] at::Tensor& flat() {
+    stale_ = true;
+    return flat_;
+  }
   [[nodiscard]] const at::Tensor& flat() const { return flat_; }
   /// Make every parameter's .grad a view into `flat_gradient` ([flat_size], fp32): backward accumulates there.
   void bind_gradient(const at::Tensor& flat_gradient);
@@ -39,9 +50,13 @@ class Parameters {
 
  private:
   std::vector<ParameterSpec> specs_;
-  std::vector<at::Tensor> views_;
+  std::size_t index_of(const std::string& name) const;
+
+  std::vector<at::Tensor> views_, compute_views_;
   std::unordered_map<std::string, std::size_t> index_;
-  at::Tensor flat_;
+  at::Tensor flat_, compute_flat_;  ///< the second: bf16, or undefined
+  at::ScalarType compute_type_;
+  mutable bool stale_ = true;
   std::int64_t flat_size_ = 0;
 };
 

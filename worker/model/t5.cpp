@@ -50,9 +50,11 @@ std::vector<ParameterSpec> specs_of(const ModelConfig& c) {
   return specs;
 }
 
+Projection projection_of(const Parameters& p, const std::string& name) { return {p.get(name), p.compute(name)}; }
+
 layers::AttentionWeights attention_of(const Parameters& p, const std::string& prefix) {
-  return {p.get(prefix + "q.weight"), p.get(prefix + "k.weight"), p.get(prefix + "v.weight"),
-          p.get(prefix + "o.weight")};
+  return {projection_of(p, prefix + "q.weight"), projection_of(p, prefix + "k.weight"),
+          projection_of(p, prefix + "v.weight"), projection_of(p, prefix + "o.weight")};
 }
 
 layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
@@ -69,9 +71,9 @@ layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* st
     }
     const FeedForward kind = feed_forward_of(c.feed_forward_proj);
     b.ff.activation = kind.activation;
-    b.ff.wi_0 = p.get(dense + (kind.gated ? "wi_0.weight" : "wi.weight"));
-    if (kind.gated) b.ff.wi_1 = p.get(dense + "wi_1.weight");
-    b.ff.wo = p.get(dense + "wo.weight");
+    b.ff.wi_0 = projection_of(p, dense + (kind.gated ? "wi_0.weight" : "wi.weight"));
+    if (kind.gated) b.ff.wi_1 = projection_of(p, dense + "wi_1.weight");
+    b.ff.wo = projection_of(p, dense + "wo.weight");
     b.ff_norm = p.get(ff + "layer_norm.weight");
     result.blocks.push_back(std::move(b));
   }
@@ -97,13 +99,17 @@ at::Tensor time_major(const at::Tensor& x_BTD) {  // [B,T,D] -> [T*B,D]; no copy
 
 }  // namespace
 
-T5::T5(const ModelConfig& config, at::Device device)
+T5::T5(const ModelConfig& config, at::Device device, Precision precision)
     : config_(config),
-      parameters_(specs_of(config), device),
+      parameters_(specs_of(config), device, precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
       encoder_(stack_of(parameters_, config, "encoder", config.num_layers, false)),
       decoder_(stack_of(parameters_, config, "decoder", config.num_decoder_layers, true)),
-      shared_(parameters_.get("shared.weight")),
-      head_(config.tie_word_embeddings ? shared_ : parameters_.get("lm_head.weight")) {}
+      shared_(projection_of(parameters_, "shared.weight")),
+      head_(config.tie_word_embeddings ? shared_ : projection_of(parameters_, "lm_head.weight")) {}
+
+Precision T5::precision() const {
+  return parameters_.compute_type() == at::kBFloat16 ? Precision::kBf16 : Precision::kFp32;
+}
 
 void T5::initialize(std::uint64_t seed) {
   const at::NoGradGuard no_grad;
@@ -119,31 +125,30 @@ void T5::initialize(std::uint64_t seed) {
   }
 }
 
-layers::Dropout T5::dropout_for(std::optional<DropoutKey> key, std::uint64_t pass) const {
-  if (!key) return {};
-  return layers::Dropout(config_.dropout_rate, layers::mix(layers::mix(key->seed) + pass), parameters_.flat().device());
+layers::Pass T5::pass_over(std::int64_t rows, std::optional<DropoutKey> key, std::uint64_t pass) const {
+  return {.rows = rows,
+          .heads = config_.num_heads,
+          .epsilon = config_.layer_norm_epsilon,
+          .type = parameters_.compute_type(),
+          .recompute = activations_ == Activations::kRecompute,
+          .dropout = key ? layers::Dropout(config_.dropout_rate, layers::mix(layers::mix(key->seed) + pass))
+                         : layers::Dropout()};
 }
 
-at::Tensor T5::embed(const at::Tensor& tokens_BT) const { return at::embedding(shared_, tokens_BT.t().reshape({-1})); }
-
 at::Tensor T5::encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
-                      std::optional<DropoutKey> dropout_key) const {
-  const std::int64_t B = source_BS.size(0), S = source_BS.size(1), H = config_.num_heads;
-  layers::Dropout dropout = dropout_for(dropout_key, 1);
-  at::Tensor x = dropout(embed(source_BS));
-  const at::Tensor position =
-      layers::position_bias(encoder_.relative_bias, S, true, config_.relative_attention_max_distance);
+                      std::optional<DropoutKey> dropout) const {
+  parameters_.refresh();
+  const std::int64_t B = source_BS.size(0), S = source_BS.size(1);
+  layers::Pass pass = pass_over(B, dropout, 1);
+  at::Tensor x = layers::embed(source_BS.t().reshape({-1}), shared_, pass);
   const at::Tensor bias =
-      (position.unsqueeze(0) + layers::additive_mask(source_mask_BS).view({B, 1, 1, S})).reshape({B * H, S, S});
+      layers::position_bias(encoder_.relative_bias, S, true, config_.relative_attention_max_distance);
+  const at::Tensor mask = layers::additive_mask(source_mask_BS);
   for (const auto& block : encoder_.blocks) {
-    const at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
-    const at::Tensor context = layers::attention(at::mm(n, block.self.q.t()), at::mm(n, block.self.k.t()),
-                                                 at::mm(n, block.self.v.t()), bias, B, H, dropout);
-    x = layers::project_and_add(x, context, block.self.o, dropout);
-    x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, dropout);
+    x = layers::self_attention(x, block, bias, mask, pass);
+    x = layers::feed_forward(x, block, pass);
   }
-  x = dropout(layers::rms_norm(x, encoder_.final_norm, config_.layer_norm_epsilon));
-  return x.view({S, B, config_.d_model}).transpose(0, 1);
+  return layers::final_norm(x, encoder_.final_norm, pass).view({S, B, config_.d_model}).transpose(0, 1);
 }
 
 at::Tensor T5::decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
@@ -152,48 +157,34 @@ at::Tensor T5::decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, 
 }
 
 at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
-                           const at::Tensor& memory_row_R, std::optional<DropoutKey> dropout_key) const {
+                           const at::Tensor& memory_row_R, std::optional<DropoutKey> dropout) const {
+  parameters_.refresh();
   const std::int64_t R = input_RT.size(0), T = input_RT.size(1), S = memory_BSD.size(1), B = memory_BSD.size(0);
-  const std::int64_t H = config_.num_heads;
-  layers::Dropout dropout = dropout_for(dropout_key, 2);
-  at::Tensor x = dropout(embed(input_RT));
-  const at::Tensor memory = time_major(memory_BSD);
-  // Rows of the memory's keys and values that the outputs attend to, time-major: row s*B + memory_row[r].
-  at::Tensor gather;
-  at::Tensor mask = source_mask_BS;
-  if (memory_row_R.defined()) {
+  layers::Pass pass = pass_over(R, dropout, 2);
+  at::Tensor x = layers::embed(input_RT.t().reshape({-1}), shared_, pass);
+  layers::Memory memory{time_major(memory_BSD), {}, {}};
+  if (memory_row_R.defined()) {  // Output r's keys are rows s*B + memory_row[r] of the memory.
     const at::Tensor start = at::arange(S, memory_row_R.options()) * B;
-    gather = (start.unsqueeze(1) + memory_row_R.unsqueeze(0)).reshape({-1});
-    mask = mask.index_select(0, memory_row_R);
+    memory.gather = (start.unsqueeze(1) + memory_row_R.unsqueeze(0)).reshape({-1});
+    memory.mask_RS = layers::additive_mask(source_mask_BS.index_select(0, memory_row_R));
+  } else {
+    memory.mask_RS = layers::additive_mask(source_mask_BS);
   }
-  const auto project = [&](const at::Tensor& weight) {
-    const at::Tensor y = at::mm(memory, weight.t());
-    return gather.defined() ? at::embedding(y, gather) : y;
-  };
-  const at::Tensor cross_bias =
-      layers::additive_mask(mask).view({R, 1, 1, S}).expand({R, H, 1, S}).reshape({R * H, 1, S});
-  const at::Tensor causal = layers::additive_mask(at::ones({T, T}, mask.options()).tril());
-  const at::Tensor position =
-      layers::position_bias(decoder_.relative_bias, T, false, config_.relative_attention_max_distance);
-  const at::Tensor self_bias = (position + causal).unsqueeze(0).expand({R, H, T, T}).reshape({R * H, T, T});
+  at::Tensor bias = layers::position_bias(decoder_.relative_bias, T, false, config_.relative_attention_max_distance);
+  if (T > 1) bias = bias + layers::additive_mask(at::ones({T, T}, source_mask_BS.options()).tril());
   for (const auto& block : decoder_.blocks) {
-    at::Tensor n = layers::rms_norm(x, block.self_norm, config_.layer_norm_epsilon);
-    at::Tensor context = layers::attention(at::mm(n, block.self.q.t()), at::mm(n, block.self.k.t()),
-                                           at::mm(n, block.self.v.t()), self_bias, R, H, dropout);
-    x = layers::project_and_add(x, context, block.self.o, dropout);
-    n = layers::rms_norm(x, block.cross_norm, config_.layer_norm_epsilon);
-    context = layers::attention(at::mm(n, block.cross.q.t()), project(block.cross.k), project(block.cross.v),
-                                cross_bias, R, H, dropout);
-    x = layers::project_and_add(x, context, block.cross.o, dropout);
-    x = layers::feed_forward(x, layers::rms_norm(x, block.ff_norm, config_.layer_norm_epsilon), block.ff, dropout);
+    x = layers::self_attention(x, block, bias, at::Tensor(), pass);
+    x = layers::cross_attention(x, block, memory, pass);
+    x = layers::feed_forward(x, block, pass);
   }
-  x = dropout(layers::rms_norm(x, decoder_.final_norm, config_.layer_norm_epsilon));
-  return x.view({T, R, config_.d_model}).transpose(0, 1);
+  return layers::final_norm(x, decoder_.final_norm, pass).view({T, R, config_.d_model}).transpose(0, 1);
 }
 
 at::Tensor T5::logits(const at::Tensor& states) const {
-  if (!config_.tie_word_embeddings) return at::linear(states, head_);
-  return at::linear(states * (1.0 / std::sqrt(static_cast<double>(config_.d_model))), head_);
+  const double scale = config_.tie_word_embeddings ? 1.0 / std::sqrt(static_cast<double>(config_.d_model)) : 1.0;
+  std::vector<std::int64_t> shape = states.sizes().vec();
+  shape.back() = config_.vocab_size;
+  return layers::project(states.reshape({-1, config_.d_model}), head_, scale).view(shape);
 }
 
 }  // namespace plumbline

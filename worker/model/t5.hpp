@@ -1,6 +1,9 @@
 // T5 encoder-decoder (Raffel et al. 2020), computed as HF Transformers does, so that a checkpoint loads there as it
 // stands: v1.0 (ReLU, tied head), v1.1 and what was made of it (FLAN-T5, mT5, ByT5: gated GELU, untied head). RMSNorm
-// without bias, attention without scaling, one relative position bias for each stack in its first self-attention. fp32.
+// without bias, attention without scaling, one relative position bias for each stack in its first self-attention.
+//
+// Weights and residual stream are fp32. With Precision::kBf16 products are made in bf16 (as HF under autocast): weights
+// are rounded copies, norms, softmax, dropout's scaling, log-probs and sums stay fp32, gradients are added in fp32.
 //
 // Axes: B rows, S source tokens, T output tokens, H heads, K d_kv, D d_model, V vocabulary.
 //
@@ -15,6 +18,7 @@
 #include "common/core/result.hpp"
 #include "worker/model/layers.hpp"
 #include "worker/model/parameters.hpp"
+#include "worker/model/sublayers.hpp"
 #include "worker/torch_pch.hpp"
 
 namespace plumbline {
@@ -27,9 +31,15 @@ struct DropoutKey {
 /// Keys and values of the decoder during generation, one entry a layer; grown step by step.
 struct DecoderCache;
 
+/// What products are made in.
+enum class Precision { kFp32, kBf16 };
+/// What is kept for the backward pass: all that it needs, or each sublayer's input, from which the rest is computed
+/// anew.
+enum class Activations { kKeep, kRecompute };
+
 class T5 {
  public:
-  T5(const ModelConfig& config, at::Device device);
+  T5(const ModelConfig& config, at::Device device, Precision precision = Precision::kFp32);
   /// HF's initialisation with factor 1, from `seed`; the same bits on every machine of one fingerprint. One exception:
   /// an untied head has deviation d_model^-0.5, as the authors' T5X has it; HF's 1.0 starts training at a loss many
   /// times log(V).
@@ -37,8 +47,11 @@ class T5 {
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] Parameters& parameters() { return parameters_; }
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] Precision precision() const;
+  void set_activations(Activations activations) { activations_ = activations; }
 
-  /// source_BS int64 (pad 0), source_mask_BS bool (true: real) -> memory_BSD (a view of time-major memory).
+  /// source_BS int64 (pad 0), source_mask_BS bool (true: real) -> memory_BSD in the products' type (a view of
+  /// time-major memory).
   [[nodiscard]] at::Tensor encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
                                   std::optional<DropoutKey> dropout = {}) const;
   /// Decoder states for teacher forcing: input_BT is the output shifted right (starts with pad). -> states_BTD, before
@@ -50,7 +63,7 @@ class T5 {
   [[nodiscard]] at::Tensor decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_BSD,
                                        const at::Tensor& source_mask_BS, const at::Tensor& memory_row_R,
                                        std::optional<DropoutKey> dropout = {}) const;
-  /// The head: states_…D -> logits_…V (scaled by d_model^-0.5 when the embeddings are tied).
+  /// The head: states_…D -> logits_…V of the products' type (scaled by d_model^-0.5 when the embeddings are tied).
   [[nodiscard]] at::Tensor logits(const at::Tensor& states) const;
 
   /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See worker/generate. No gradient.
@@ -62,19 +75,20 @@ class T5 {
   void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
 
  private:
-  [[nodiscard]] layers::Dropout dropout_for(std::optional<DropoutKey> key, std::uint64_t pass) const;
-  [[nodiscard]] at::Tensor embed(const at::Tensor& tokens_BT) const;  ///< -> time-major [T*B,D]
+  [[nodiscard]] layers::Pass pass_over(std::int64_t rows, std::optional<DropoutKey> key, std::uint64_t pass) const;
 
   ModelConfig config_;
   Parameters parameters_;
   layers::Stack encoder_, decoder_;
-  at::Tensor shared_, head_;  ///< [V,D]; the same tensor when tied
+  Projection shared_, head_;  ///< [V,D]; the same when tied
+  Activations activations_ = Activations::kKeep;
 };
 
 /// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Read are also weights in
 /// shards (common/config/weight_files.hpp). Errors name the file and tensor.
 Status save_model(const T5& model, const std::filesystem::path& folder);
-Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device);
+Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device,
+                                       Precision precision = Precision::kFp32);
 /// Read weights from `file` into `model`; every tensor must be there with the right shape; F16 and BF16 are widened.
 /// What HF reads past (encoder.embed_tokens.weight, …) may be there too; any other name is an error.
 Status load_weights(T5& model, const std::filesystem::path& file);

@@ -10,12 +10,18 @@ namespace plumbline {
 
 namespace {
 
+/// In fp32 where the products were made in bf16.
+at::Tensor log_softmax(const at::Tensor& logits_PV) {
+  return logits_PV.scalar_type() == at::kBFloat16 ? at::log_softmax(logits_PV, -1, at::kFloat)
+                                                  : at::log_softmax(logits_PV, -1);
+}
+
 /// log p(target) of each position. The gradient, (onehot - softmax) g, is made from the kept log-probs in place of the
 /// two nodes and the zero-filled matrix that log_softmax and gather would need.
 struct TokenLogProbs : torch::autograd::Function<TokenLogProbs> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& logits_PV,
                             const at::Tensor& target_P) {
-    const at::Tensor log_probs = at::log_softmax(logits_PV, -1);
+    const at::Tensor log_probs = log_softmax(logits_PV);
     const at::Tensor index = target_P.unsqueeze(1);
     ctx->save_for_backward({log_probs, index});
     return log_probs.gather(1, index).squeeze(1);
@@ -33,7 +39,7 @@ struct TokenLogProbs : torch::autograd::Function<TokenLogProbs> {
 
 /// -log(1 - p(target)) of each position, exact for p near 1: the log-sum-exp over all other tokens is kept as it is.
 at::Tensor token_unlikelihoods(const at::Tensor& logits_PV, const at::Tensor& target_P) {
-  const at::Tensor log_probs = at::log_softmax(logits_PV, -1);
+  const at::Tensor log_probs = log_softmax(logits_PV);
   const at::Tensor others = log_probs.scatter(1, target_P.unsqueeze(1), -std::numeric_limits<float>::infinity());
   return -at::logsumexp(others, {1});
 }
@@ -127,7 +133,8 @@ ScoredOutputs score_outputs(const T5& model, const Batch& batch, const UsedRows&
   // The head and the soft-max see the label positions only, time-major as the states lie in memory.
   const Labels labels = labels_of(batch, used);
   const at::Tensor states_ND = states.transpose(0, 1).reshape({labels.T * labels.R, -1});
-  const at::Tensor logits_PV = model.logits(at::embedding(states_ND, labels.position_P));
+  const bool all = labels.position_P.size(0) == states_ND.size(0);
+  const at::Tensor logits_PV = model.logits(all ? states_ND : at::embedding(states_ND, labels.position_P));
   return score_logits(logits_PV, labels, used, unlikelihood);
 }
 

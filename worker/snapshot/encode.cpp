@@ -34,9 +34,8 @@ Snapshot encode_probe_part(const T5& model, const ProbeSet& probe, Step step, in
   const auto batches = fixed_batches(split, probe.rows, probe.batch_rows);
   for (std::size_t b = static_cast<std::size_t>(rank); b < batches.size(); b += static_cast<std::size_t>(world)) {
     const Batch batch = make_batch(split, batches[b], probe.max_source_tokens, 1, device);
-    const at::Tensor vectors = mean_pooled(model.encode(batch.source_BS, batch.source_mask_BS), batch.source_mask_BS)
-                                   .to(at::kCPU, at::kFloat)
-                                   .contiguous();
+    const at::Tensor memory_BSD = model.encode(batch.source_BS, batch.source_mask_BS).to(at::kFloat);
+    const at::Tensor vectors = mean_pooled(memory_BSD, batch.source_mask_BS).to(at::kCPU, at::kFloat).contiguous();
     const float* values = vectors.const_data_ptr<float>();
     part.vectors.insert(part.vectors.end(), values, values + vectors.numel());
     for (const std::int64_t row : batches[b]) {

@@ -236,21 +236,20 @@ TEST_F(ShardsTest, WhatNoShardHasIsMissingFromTheIndex) {
 
 TEST(FeedForwardTest, ComputesWhatItsNameSays) {
   const at::NoGradGuard no_grad;
-  const at::Tensor x = at::arange(-12, 12, at::kFloat).view({4, 6}) / 4, zero = at::zeros({4, 6});
-  const at::Tensor eye = at::eye(6), gate = 2 * eye;
+  const at::Tensor x = at::arange(-12, 12, at::kFloat).view({4, 6}) / 4;
+  const Projection eye(at::eye(6), at::eye(6)), gate(2 * at::eye(6), 2 * at::eye(6));
   const at::Tensor y = x.to(at::kDouble);
   const at::Tensor tanh = at::tanh(std::sqrt(2 / M_PI) * (y + 0.044715 * y.pow(3)));
   const std::pair<const char*, at::Tensor> activations[] = {{"relu", y.clamp_min(0)},
                                                             {"gelu", y * 0.5 * (1 + at::erf(y / std::sqrt(2.0)))},
                                                             {"gelu_new", y * 0.5 * (1 + tanh)},
                                                             {"silu", y / (1 + at::exp(-y))}};
-  layers::Dropout off;
   for (const auto& [name, expected] : activations) {
-    const layers::FeedForwardWeights plain{feed_forward_of(name).activation, eye, at::Tensor(), eye};
-    EXPECT_LT(largest_difference(layers::feed_forward(zero, x, plain, off), expected), 1e-6) << name;
+    const layers::FeedForwardWeights plain{feed_forward_of(name).activation, eye, {}, eye};
+    EXPECT_LT(largest_difference(layers::feed_forward_hidden(x, plain), expected), 1e-6) << name;
     if (name == std::string("gelu")) continue;  // No name says gated and exact.
     const layers::FeedForwardWeights gated{feed_forward_of("gated-" + std::string(name)).activation, eye, gate, eye};
-    EXPECT_LT(largest_difference(layers::feed_forward(zero, x, gated, off), expected * 2 * y), 1e-5) << name;
+    EXPECT_LT(largest_difference(layers::feed_forward_hidden(x, gated), expected * 2 * y), 1e-5) << name;
   }
 }
 
@@ -299,8 +298,9 @@ TEST_F(T5Test, DropoutDependsOnTheKeyAlone) {
 }
 
 TEST_F(T5Test, DropoutKeepsTheMean) {
-  layers::Dropout dropout(0.3, 9, at::kCPU);
-  const at::Tensor y = dropout(at::ones({400, 500}));
+  layers::Dropout dropout(0.3, 9);
+  at::Tensor y = at::ones({400, 500});
+  dropout.next().apply_(y);
   EXPECT_NEAR(y.mean().item<double>(), 1.0, 0.01);
   EXPECT_NEAR(y.eq(0).to(at::kFloat).mean().item<double>(), 0.3, 0.01);
 }
