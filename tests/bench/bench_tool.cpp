@@ -107,15 +107,14 @@ Json Training::rows(std::int64_t steps) const {
 Result<Json> Training::train(std::int64_t steps) {
   Json losses = Json::array(), chosen = Json::array();
   PhaseSeconds phases;
-  std::int64_t source_tokens = 0, output_tokens = 0;
+  double model_flops = 0;
   for (std::int64_t s = 0; s < steps; ++s) {
     PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
     step_ = report.step;
     losses.push_back(report.loss);
     if (report.totals.front().preferences > 0 && compares_pairs(trainer_->norms().front().objective))
       chosen.push_back(report.sums.front().log_prob_desired / static_cast<double>(report.totals.front().preferences));
-    source_tokens += report.source_tokens;
-    output_tokens += report.output_tokens;
+    model_flops += report.model_flops;
     phases.data += report.phases.data;
     phases.forward += report.phases.forward;
     phases.backward += report.phases.backward;
@@ -124,8 +123,7 @@ Result<Json> Training::train(std::int64_t steps) {
   }
   return Result<Json>(boost::system::in_place_value, Json{{"loss", std::move(losses)},
                                                           {"chosen", std::move(chosen)},
-                                                          {"source_tokens", source_tokens},
-                                                          {"output_tokens", output_tokens},
+                                                          {"model_flops", model_flops},
                                                           {"phases",
                                                            {{"data", phases.data},
                                                             {"forward", phases.forward},

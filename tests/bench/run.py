@@ -12,6 +12,7 @@ import pathlib
 import sys
 import tempfile
 
+import generation
 import machine
 import ratios
 import training
@@ -19,7 +20,8 @@ from material import MODELS, SOURCE, Material, say
 from sides import Side
 
 SUITES = {"train": lambda options, material: training.run(training.TRAIN, options, material),
-          "preference": lambda options, material: training.run(training.PREFERENCE, options, material)}
+          "preference": lambda options, material: training.run(training.PREFERENCE, options, material),
+          "generate": generation.run}
 
 
 class Options:

@@ -13,13 +13,15 @@ class SideFailed(Exception):
 
 
 class Side:
-    """Its standard error stream is kept, and shown when it fails. `ready` is what it said first."""
+    """Its standard error stream is kept, and shown when it fails. `greeting` is what it is told first, `ready` what it answered."""
 
-    def __init__(self, name, command, environment=None):
+    def __init__(self, name, command, environment=None, greeting=None):
         self.name = name
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         bufsize=1, stderr=self.errors, env={**os.environ, **(environment or {})})
+        if greeting is not None:
+            self.send(greeting)
         self.ready = self.answer()
 
     def send(self, command):
@@ -31,7 +33,12 @@ class Side:
 
     def answer(self):
         line = self.process.stdout.readline()
-        return json.loads(line) if line else self.fail()
+        if not line:
+            self.fail()
+        answer = json.loads(line)
+        if "error" in answer:
+            raise SideFailed(f"{self.name}: {answer['error']}")
+        return answer
 
     def ask(self, command):
         self.send(command)
