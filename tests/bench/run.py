@@ -15,13 +15,15 @@ import tempfile
 import generation
 import machine
 import ratios
+import scaling
 import training
 from material import MODELS, SOURCE, Material, say
 from sides import Side
 
 SUITES = {"train": lambda options, material: training.run(training.TRAIN, options, material),
           "preference": lambda options, material: training.run(training.PREFERENCE, options, material),
-          "generate": generation.run}
+          "generate": generation.run,
+          "scaling": scaling.run}
 
 
 class Options:
@@ -36,14 +38,21 @@ class Options:
     def wants(self, name):
         return self.pattern is None or fnmatch.fnmatch(name.lower(), f"*{self.pattern.lower()}*")
 
-    def peer(self, script, setup, **environment):
+    def peers(self, script, setups):
+        """Peers that wait for one another before they are ready."""
+        sides = [self.peer(script, setup, waits=False) for setup in setups]
+        for side in sides:
+            side.ready = side.answer()
+        return sides
+
+    def peer(self, script, setup, waits=True):
         """A peer with as many threads as its setup says, and nothing of ours in its environment."""
         file = pathlib.Path(tempfile.mkstemp(suffix=".json", dir=self.scratch)[1])
         file.write_text(json.dumps(setup))
         threads = str(setup["threads"])
         return Side(script, [self.python, SOURCE / "tests/bench/peers" / script, file],
                     {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1",
-                     "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment})
+                     "HF_HUB_DISABLE_PROGRESS_BARS": "1"}, waits=waits)
 
     def note_versions(self, ready):
         self.versions.update({name: version for name, version in ready.items() if name != "ready"})

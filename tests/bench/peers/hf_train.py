@@ -62,7 +62,7 @@ class Training:
         if self.world > 1:
             torch.distributed.init_process_group("gloo", init_method=f"file://{setup['store']}", rank=setup["rank"],
                                                  world_size=self.world)
-            self.model = torch.nn.parallel.DistributedDataParallel(self.bare)
+            self.model = torch.nn.parallel.DistributedDataParallel(self.bare, gradient_as_bucket_view=True)
         self.start = copy.deepcopy(self.bare.state_dict())
         self.random = random.Random(1)
         self.references = {}
@@ -159,7 +159,7 @@ class Training:
     def train(self, command):
         self.choose_attention(command["attention"])
         steps = [self.step(rows, command) for rows in self.batched(command["steps"], command["batching"])]
-        losses, chosen = torch.tensor(steps, dtype=torch.float64).T
+        losses, chosen = torch.tensor(steps, dtype=torch.float64).T.contiguous()
         if self.world > 1:
             torch.distributed.all_reduce(losses)
         return {"loss": losses.tolist(), "chosen": chosen.tolist() if self.reference is not None else []}
