@@ -83,24 +83,28 @@ Json norm_metrics(const std::vector<std::string>& names, const std::vector<NormO
 Json step_metrics(const StepReport& report, const std::vector<std::string>& names,
                   const std::vector<NormObjective>& norms) {
   const PhaseSeconds& phases = report.phases;
-  return Json{{"kind", "train"},
-              {"step", report.step},
-              {"time", utc_now()},
-              {"epoch", report.epoch},
-              {"loss", report.loss},
-              {"learning_rate", report.learning_rate},
-              {"grad_norm", report.gradient_norm},
-              {"tokens_per_second", report.tokens_per_second()},
-              {"source_tokens", report.source_tokens},
-              {"output_tokens", report.output_tokens},
-              {"seconds", report.seconds},
-              {"phase_seconds",
-               {{"data", phases.data},
-                {"forward", phases.forward},
-                {"backward", phases.backward},
-                {"reduce", phases.reduce},
-                {"optimizer", phases.optimizer}}},
-              {"norms", norm_metrics(names, norms, report.totals, report.sums)}};
+  const double model_flops_per_second = report.seconds > 0 ? report.model_flops / report.seconds : 0;
+  Json line{{"kind", "train"},
+            {"step", report.step},
+            {"time", utc_now()},
+            {"epoch", report.epoch},
+            {"loss", report.loss},
+            {"learning_rate", report.learning_rate},
+            {"grad_norm", report.gradient_norm},
+            {"tokens_per_second", report.tokens_per_second()},
+            {"model_flops_per_second", model_flops_per_second},
+            {"source_tokens", report.source_tokens},
+            {"output_tokens", report.output_tokens},
+            {"seconds", report.seconds},
+            {"phase_seconds",
+             {{"data", phases.data},
+              {"forward", phases.forward},
+              {"backward", phases.backward},
+              {"reduce", phases.reduce},
+              {"optimizer", phases.optimizer}}},
+            {"norms", norm_metrics(names, norms, report.totals, report.sums)}};
+  if (report.peak_flops_per_second > 0) line["mfu"] = model_flops_per_second / report.peak_flops_per_second;
+  return line;
 }
 
 double weighted_loss(const std::vector<NormObjective>& norms, const std::vector<NormSums>& sums) {

@@ -1,10 +1,12 @@
 #include "worker/trainer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
 #include "worker/batch/batch.hpp"
 #include "worker/metrics.hpp"
+#include "worker/model/flops.hpp"
 
 namespace plumbline {
 
@@ -27,6 +29,23 @@ DropoutKey dropout_key(std::uint64_t seed, std::int64_t step, int lane, std::siz
        {static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(lane), static_cast<std::uint64_t>(micro_batch)})
     key = layers::mix(key ^ part);
   return {key};
+}
+
+/// What the model computes for the batch, every output counted that its norm trains on.
+double batch_flops(const GlobalBatch& batch, const Split& split, const std::vector<NormObjective>& norms,
+                   const ModelConfig& model, const TrainConfig& train) {
+  double flops = 0;
+  for (const Lane& lane : batch.lanes)
+    for (const MicroBatch& micro : lane.micro_batches)
+      for (const std::int64_t row : micro.rows) {
+        std::vector<std::int64_t> outputs;
+        for (const Side side : {Side::kDesired, Side::kUndesired})
+          if (split.length(row, side) > 0 && is_used(norms[split.norm(row)], split.kind(row), side))
+            outputs.push_back(std::min(split.length(row, side), train.max_output_tokens));
+        if (!outputs.empty())
+          flops += training_flops(model, std::min(split.length(row, Side::kSource), train.max_source_tokens), outputs);
+      }
+  return flops;
 }
 
 /// Sums that lie on the host, where the collective may want them elsewhere.
@@ -88,6 +107,7 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       norms_(std::move(norms)),
       plan_(std::move(plan)),
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
+      ranks_(collective.size()),
       optimizer_(config.optimizer, model_->parameters()),
       kl_rows_(dataset.train(), norms_, references, config_.train),
       gradients_(lanes_, config.train.lanes, model_->parameters().flat_size(), model_->parameters().flat().options()),
@@ -166,6 +186,8 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
   report.loss = weighted_loss(norms_, report.sums);
   report.source_tokens = batch.source_tokens;
   report.output_tokens = batch.output_tokens;
+  report.model_flops = batch_flops(batch, dataset_.train(), norms_, model_->config(), config_.train);
+  report.peak_flops_per_second = 1e9 * config_.workers.peak_gflops * ranks_;
   report.gradient_norm = gradient_norm(gradient_);
   if (!std::isfinite(report.gradient_norm) || !std::isfinite(report.loss))
     return run_error("the loss or its gradient is not finite at step " + std::to_string(report.step), "training",

@@ -34,7 +34,9 @@ struct StepReport {
   std::int64_t source_tokens = 0, output_tokens = 0;
   std::vector<NormTotals> totals;
   std::vector<NormSums> sums;
-  PhaseSeconds phases;  ///< of this rank
+  PhaseSeconds phases;     ///< of this rank
+  double model_flops = 0;  ///< of the global batch: worker/model/flops.hpp; references and kto's first pass not counted
+  double peak_flops_per_second = 0;  ///< of all ranks together, as the configuration says; 0: unknown
   [[nodiscard]] double tokens_per_second() const {
     return seconds > 0 ? static_cast<double>(source_tokens + output_tokens) / seconds : 0;
   }
@@ -69,6 +71,7 @@ class Trainer {
   std::vector<NormObjective> norms_;
   Plan plan_;
   LaneRange lanes_;
+  int ranks_;
   AdamW optimizer_;
   KlRows kl_rows_;
   LaneAccumulator gradients_, sums_, kl_sums_;

@@ -121,6 +121,7 @@ struct WorkersConfig {
   std::string launcher = "auto";  ///< auto (local for one worker, mpirun for more), local, mpirun, external
   int threads = 1;                ///< compute threads a worker; part of the numeric fingerprint
   std::string device = "auto";    ///< auto, cpu, cuda
+  double peak_gflops = 0;         ///< the most that one worker's device can reach, for MFU; 0: unknown
   int max_restarts = 3;           ///< restarts of a died group in a row without a new checkpoint before the run fails
   friend bool operator==(const WorkersConfig&, const WorkersConfig&) = default;
 };

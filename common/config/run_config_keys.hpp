@@ -191,6 +191,9 @@ void describe(Visitor& v, WorkersConfig& c) {
         "compute threads of a worker; part of what fixes the weights' bits");
   v.key("device", c.device, Choices{{"auto", "cpu", "cuda"}},
         "where workers compute; auto takes a GPU when there is one");
+  v.key("peak_gflops", c.peak_gflops, Bounds{.min = 0, .max = 1e9},
+        "the most GFLOP/s that one worker's device can reach, which `mfu` in metrics.jsonl is a share of (`./plumbline "
+        "bench` measures a processor's); 0: unknown, no `mfu`");
   v.key("max_restarts", c.max_restarts, Bounds{.min = 0, .max = 1e6},
         "restarts of a group that died, without a new checkpoint in between, before the run fails");
 }

@@ -1,6 +1,6 @@
 // metrics.jsonl: one JSON object a line. Names are those that people know from other trainers:
 //   {"kind":"train","step":10,"time":"…Z","epoch":0.02,"loss":…,"learning_rate":…,"grad_norm":…,"tokens_per_second":…,
-//    "source_tokens":…,"output_tokens":…,"seconds":…,
+//    "model_flops_per_second":…,"mfu":…,"source_tokens":…,"output_tokens":…,"seconds":…,
 //    "phase_seconds":{"data":…,"forward":…,"backward":…,"reduce":…,"optimizer":…},   (rank 0)
 //    "norms":{"NAME":{"loss":…,"nll_loss":…,"rewards/chosen":…,"rewards/rejected":…,"rewards/accuracies":…,
 //                     "rewards/margins":…,"logps/chosen":…,"logps/rejected":…,"log_odds_ratio":…,

@@ -22,7 +22,7 @@ struct ResumeOptions {
 
 /// Keys that may change in the middle of a run. Any other would make its second part another computation than its
 /// first.
-constexpr std::array<std::string_view, 15> kChangeable = {"name",
+constexpr std::array<std::string_view, 16> kChangeable = {"name",
                                                           "compare",
                                                           "train.steps",
                                                           "evaluate.every",
@@ -32,6 +32,7 @@ constexpr std::array<std::string_view, 15> kChangeable = {"name",
                                                           "checkpoint.keep",
                                                           "workers.count",
                                                           "workers.launcher",
+                                                          "workers.peak_gflops",
                                                           "workers.max_restarts",
                                                           "control.bind",
                                                           "control.port",

@@ -8,13 +8,6 @@ namespace plumbline {
 
 namespace {
 
-bool is_used(const NormObjective& norm, ExampleKind kind, Side side) {
-  if (side == Side::kDesired) return kind != ExampleKind::kProhibition;
-  if (norm.objective == Objective::kUnlikelihood || norm.objective == Objective::kKto)
-    return kind != ExampleKind::kDemonstration;
-  return compares_pairs(norm.objective) && kind == ExampleKind::kPreference;
-}
-
 std::size_t row_of(const OutputTensors& outputs, std::int64_t r) {
   return static_cast<std::size_t>(outputs.batch_row[static_cast<std::size_t>(r)]);
 }

@@ -53,6 +53,9 @@ struct NormObjective {
 bool needs_reference(Objective objective);
 /// Does its loss compare the two outputs of a preference?
 bool compares_pairs(Objective objective);
+/// Does the loss of an example of this kind depend on this output, desired or undesired? What it does not depend on is
+/// not computed.
+bool is_used(const NormObjective& norm, ExampleKind kind, Side side);
 
 /// Frozen reference model's summed log-probs of a micro-batch's outputs, in the order of OutputTensors rows: over all
 /// tokens, and over those that differ (worker/batch/differing.hpp).

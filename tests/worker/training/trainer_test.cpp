@@ -4,6 +4,8 @@
 
 #include "tests/worker/training/tiny_run.hpp"
 #include "worker/checkpoint/checkpoint.hpp"
+#include "worker/metrics.hpp"
+#include "worker/model/flops.hpp"
 
 namespace plumbline {
 namespace {
@@ -122,6 +124,47 @@ TEST_F(TrainerTest, KtoGivesTheSameBitsThoughRanksHoldNoExampleOfAClass) {
   EXPECT_FALSE(alone.weights.equal(run_.start_model()->parameters().flat()));
   for (const int ranks : {2, 3, 5, 12})
     for (const Outcome& outcome : train(ranks, 0, 4)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+}
+
+/// The same on every rank, of the outputs that each norm trains on, and no other.
+TEST_F(TrainerTest, ModelFlopsAreOfTheGlobalBatch) {
+  const auto flops_of_step = [&](int ranks) {
+    std::vector<StepReport> reports(static_cast<std::size_t>(ranks));
+    run_ranks(ranks, [&](Collective& collective) {
+      auto trainer = Trainer::make(run_.config, run_.dataset, nullptr, run_.start_model(), collective).value();
+      reports[static_cast<std::size_t>(collective.rank())] = trainer->step(0).value();
+    });
+    return reports;
+  };
+  for (const char* name : {"polite", "mirror"}) run_.config.norms[name].objective = Objective::kSft;
+  run_.config.norms["no-secret"].objective = Objective::kUnlikelihood;
+  run_.config.workers.peak_gflops = 0.5;
+  const Split& split = run_.dataset.train();
+  double expected = 0;
+  for (const Lane& lane : Plan::make(run_.config.train, run_.config.seed, split, 3).value().at(Step(0)).lanes)
+    for (const MicroBatch& micro : lane.micro_batches)
+      for (const std::int64_t row : micro.rows) {
+        std::vector<std::int64_t> outputs;
+        if (split.length(row, Side::kDesired) > 0) outputs.push_back(std::min(split.length(row, Side::kDesired), 8));
+        if (split.norm(row) == 2 && split.length(row, Side::kUndesired) > 0)
+          outputs.push_back(std::min(split.length(row, Side::kUndesired), 8));
+        if (!outputs.empty())
+          expected += training_flops(run_.config.model, std::min(split.length(row, Side::kSource), 8), outputs);
+      }
+  for (const int ranks : {1, 3})
+    for (const StepReport& report : flops_of_step(ranks)) {
+      EXPECT_DOUBLE_EQ(report.model_flops, expected);
+      EXPECT_DOUBLE_EQ(report.peak_flops_per_second, 0.5e9 * ranks);
+    }
+}
+
+TEST_F(TrainerTest, MfuIsReportedWhereThePeakIsKnown) {
+  StepReport report;
+  report.seconds = 2, report.model_flops = 6e9;
+  EXPECT_EQ(step_metrics(report, {}, {}).at("model_flops_per_second"), 3e9);
+  EXPECT_FALSE(step_metrics(report, {}, {}).contains("mfu"));
+  report.peak_flops_per_second = 12e9;
+  EXPECT_EQ(step_metrics(report, {}, {}).at("mfu"), 0.25);
 }
 
 TEST_F(TrainerTest, KtosZIsTheMeanOverTheGlobalBatch) {

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Plumbline beside its peers, on the same weights, data and threads: `./plumbline bench [SUITE…]`. docs/benchmarks.md says what the cases
+are and how to read the table.
+
+Exit status: 0 all was measured (whatever the ratios are), 1 a comparison's results were not equal, so that its ratio says nothing.
+"""
+import argparse
+import fnmatch
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+import generation
+import machine
+import ratios
+import scaling
+import training
+from material import MODELS, SOURCE, Material, say
+from sides import Side
+
+SUITES = {"train": lambda options, material: training.run(training.TRAIN, options, material),
+          "preference": lambda options, material: training.run(training.PREFERENCE, options, material),
+          "generate": generation.run,
+          "scaling": scaling.run}
+
+
+class Options:
+    """What was asked for, and how peers are started."""
+
+    def __init__(self, arguments, scratch):
+        self.rounds, self.quick, self.threads = arguments.rounds, arguments.quick, arguments.threads
+        self.models = arguments.model or list(MODELS)
+        self.pattern, self.python, self.scratch = arguments.case, arguments.python, pathlib.Path(scratch)
+        self.versions = {}
+
+    def wants(self, name):
+        return self.pattern is None or fnmatch.fnmatch(name.lower(), f"*{self.pattern.lower()}*")
+
+    def peers(self, script, setups):
+        """Peers that wait for one another before they are ready."""
+        sides = [self.peer(script, setup, waits=False) for setup in setups]
+        for side in sides:
+            side.ready = side.answer()
+        return sides
+
+    def peer(self, script, setup, waits=True):
+        """A peer with as many threads as its setup says, and nothing of ours in its environment."""
+        file = pathlib.Path(tempfile.mkstemp(suffix=".json", dir=self.scratch)[1])
+        file.write_text(json.dumps(setup))
+        threads = str(setup["threads"])
+        return Side(script, [self.python, SOURCE / "tests/bench/peers" / script, file],
+                    {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1",
+                     "HF_HUB_DISABLE_PROGRESS_BARS": "1"}, waits=waits)
+
+    def note_versions(self, ready):
+        self.versions.update({name: version for name, version in ready.items() if name != "ready"})
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="plumbline bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; without one, all")
+    parser.add_argument("--rounds", type=int, default=7, help="paired rounds that count (default 7)")
+    parser.add_argument("--quick", action="store_true", help="two rounds, few of the peers' variants: does it run at all?")
+    parser.add_argument("--model", action="append", choices=list(MODELS), help="only this one; may stand more than once")
+    parser.add_argument("--case", metavar="PATTERN", help="only cases whose name or model holds this; * stands for anything")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each side (default: the cores)")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write everything there as well")
+    parser.add_argument("--bin", type=pathlib.Path, default=SOURCE / "build/release/bin", help=argparse.SUPPRESS)
+    parser.add_argument("--python", type=pathlib.Path, default=SOURCE / ".venv-bench/bin/python", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    unknown = [suite for suite in given.suites if suite not in SUITES]
+    if unknown or given.rounds < 1 or given.threads < 1:
+        parser.error(f"there is no suite {unknown[0]}; there are {', '.join(SUITES)}" if unknown else "--rounds and --threads begin at 1")
+    return given
+
+
+def show(row):
+    if row.get("skipped"):
+        say(f"  {row['peer']}: left out, {row['skipped']}")
+        return
+    ratio = row["ratio"]
+    say(f"  {row['peer']}: {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}), target {ratios.number(row['target'])}; "
+        f"{ratios.gate_text(row['gate'])}")
+    if ratios.verdict(row) == "below" and row.get("phases"):
+        say(f"  below the target; our time: {ratios.phase_text(row['phases'])}")
+
+
+def main():
+    given = arguments()
+    about = machine.describe(SOURCE, given.bin / "bench_tool", given.threads)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        options, material = Options(given, scratch), Material(given.bin, given.threads)
+        for suite in given.suites or SUITES:
+            for row in SUITES[suite](options, material):
+                rows.append({"suite": suite, **row})
+                show(rows[-1])
+    about["versions"] = options.versions
+    say("\n" + "\n".join([*machine.as_text(about), "", *ratios.table(rows)]))
+    if given.json:
+        given.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
+    sys.exit(0 if all(row.get("skipped") or row["gate"]["holds"] for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()
