@@ -185,7 +185,7 @@ Status Worker::take_up() {
                        folder.string());
     PLUMBLINE_ASSIGN(trainer_,
                      Trainer::make(config(), *dataset_, references, std::move(start_model_), context_.collective));
-    if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->model().parameters(), trainer_->optimizer()));
+    if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
     return {};
   };
   PLUMBLINE_TRY(agree(context_.collective, take_up()));
@@ -211,7 +211,7 @@ Result<Lease> Worker::next_lease() {
   return lease;
 }
 
-/// Batches, loss, gradients, reduction over lanes, clipping, AdamW: trainer.cpp.
+/// Batches, loss, gradients, reduction over lanes, clipping, the optimizer: trainer.cpp.
 Status Worker::take_step() {
   PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
   step_ = report.step;
@@ -249,8 +249,8 @@ Status Worker::save_checkpoint() {
   PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
                                                             dataset_->tokenizer(), state()));
   for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(context_.session.send(
-        PartWritten{step_, part.file, part.bytes, part.sha256, checkpoint_parts(dataset_->tokenizer())}));
+    PLUMBLINE_TRY(context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
+                                                    checkpoint_parts(dataset_->tokenizer(), trainer_->optimizer())}));
   const std::string hash = context_.session.committed(step_);
   checkpointed_ = step_;
   log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);

@@ -233,6 +233,10 @@ std::string to_string(Objective objective) {
   return {};
 }
 
+double beta1_of(const OptimizerConfig& optimizer) {
+  return optimizer.beta1.value_or(optimizer.name == "adafactor" ? 0.0 : 0.9);
+}
+
 double default_beta(Objective objective) { return objective == Objective::kSimpo ? 2.0 : 0.1; }
 
 }  // namespace plumbline

@@ -80,17 +80,22 @@ struct TrainConfig {
 };
 
 struct OptimizerConfig {
+  std::string name = "adamw";  ///< adamw, adafactor
   double learning_rate = 1e-3;
-  double beta1 = 0.9;
+  std::optional<double> beta1;  ///< else as beta1_of() says
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
+  bool scale_parameter = false;     ///< adafactor: steps relative to the size of each parameter
   double clip_norm = 1.0;           ///< 0 turns clipping off
   std::string schedule = "cosine";  ///< cosine, linear, inverse_sqrt, constant
   std::int64_t warmup_steps = 0;
   double final_fraction = 0.0;  ///< cosine and linear end at this fraction of learning_rate
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
+
+/// The decay of the mean of gradients: AdamW's paper has 0.9, Adafactor's keeps no such mean (0).
+double beta1_of(const OptimizerConfig& optimizer);
 
 struct EvaluateConfig {
   std::int64_t every = 0;  ///< held-out loss every this many steps (and at the start and end); 0: start and end only

@@ -129,11 +129,19 @@ void describe(Visitor& v, TrainConfig& c) {
 
 template <class Visitor>
 void describe(Visitor& v, OptimizerConfig& c) {
+  v.key(
+      "name", c.name, Choices{{"adamw", "adafactor"}},
+      "adamw, or adafactor, which needs far less memory: for the moments of a matrix a number for each row and column");
   v.key("learning_rate", c.learning_rate, Bounds{.above = 0, .max = 1e3}, "highest learning rate");
-  v.key("beta1", c.beta1, Bounds{.min = 0, .below = 1}, "AdamW: decay of the mean of gradients");
-  v.key("beta2", c.beta2, Bounds{.min = 0, .below = 1}, "AdamW: decay of the mean of squared gradients");
-  v.key("epsilon", c.epsilon, Bounds{.above = 0, .max = 1}, "AdamW: added to the denominator");
-  v.key("weight_decay", c.weight_decay, Bounds{.min = 0, .max = 1e3}, "AdamW: decoupled weight decay");
+  v.key("beta1", c.beta1, BoundsOr{Bounds{.min = 0, .below = 1}, "`0.9`; adafactor: `0`"},
+        "decay of the mean of gradients (adafactor: of steps); with `0` adafactor keeps no such mean");
+  v.key("beta2", c.beta2, Bounds{.min = 0, .below = 1}, "adamw: decay of the mean of squared gradients");
+  v.key("epsilon", c.epsilon, Bounds{.above = 0, .max = 1}, "adamw: added to the denominator");
+  v.key("weight_decay", c.weight_decay, Bounds{.min = 0, .max = 1e3},
+        "decoupled weight decay; norm weights and relative position biases do not decay");
+  v.key("scale_parameter", c.scale_parameter, TrueOrFalse{},
+        "adafactor: multiply each parameter's steps by its root mean square (at least 0.001); `learning_rate` is then "
+        "relative to the size of the weights");
   v.key("clip_norm", c.clip_norm, Bounds{.min = 0, .max = 1e9},
         "gradients of a larger 2-norm are scaled down to it; 0 turns clipping off");
   v.key("schedule", c.schedule, Choices{{"cosine", "linear", "inverse_sqrt", "constant"}},
@@ -217,7 +225,7 @@ void describe(Visitor& v, RunConfig& c) {
   v.sections("norms", c.norms,
              "How each norm trains, by the norm's name in the dataset. What is not set here, objective and weight too, "
              "is taken from the dataset or the default.");
-  v.section("optimizer", c.optimizer, "AdamW and its learning rate.");
+  v.section("optimizer", c.optimizer, "The optimizer and its learning rate.");
   v.section("evaluate", c.evaluate, "What is measured on held-out examples.");
   v.texts("compare", c.compare,
           "directory of a finished run whose final outputs the summary and the report show beside this run's, under "

@@ -78,6 +78,16 @@ TEST(RunConfig, ComparesWithOtherRunsByName) {
   EXPECT_THAT(error_of("data: d\ncompare: {\"a b\": runs/one}\n"), HasSubstr("1 to 64 letters"));
 }
 
+TEST(RunConfig, TheOptimizersHaveTheirOwnDefaultOfBeta1) {
+  EXPECT_EQ(beta1_of(parse("data: d\n").optimizer), 0.9);
+  EXPECT_EQ(beta1_of(parse("data: d\noptimizer: {name: adafactor}\n").optimizer), 0.0);
+  const RunConfig c = parse("data: d\noptimizer: {name: adafactor, beta1: 0.5, scale_parameter: true}\n");
+  EXPECT_EQ(beta1_of(c.optimizer), 0.5);
+  EXPECT_EQ(parse(to_yaml(c)), c);
+  EXPECT_THAT(error_of("data: d\noptimizer: {name: sgd}\n"), HasSubstr("adamw or adafactor"));
+  EXPECT_THAT(error_of("data: d\noptimizer: {beta1: 1}\n"), HasSubstr("below 1"));
+}
+
 TEST(RunConfig, ErrorsNamePlaceAndKey) {
   EXPECT_THAT(error_of("data: d\ntrain:\n  stepz: 12\n"),
               AllOf(HasSubstr("run.yaml:3"), HasSubstr("train.stepz"), HasSubstr("train.steps?")));
