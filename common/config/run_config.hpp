@@ -47,6 +47,21 @@ std::vector<std::string> feed_forward_names();
 /// As HF reads the name: "gated-gelu" is gelu_new. A name that is none of feed_forward_names() is a bug.
 FeedForward feed_forward_of(const std::string& name);
 
+inline constexpr int kMaxLoraRank = 4096;
+inline constexpr double kMaxLoraAlpha = 1e6;
+
+/// Low-rank adapters (Hu et al. 2021) beside projections of the start model, which then stays as it is.
+struct LoraConfig {
+  int rank = 0;                 ///< 0: all weights are trained, and there are no adapters
+  std::string init = "random";  ///< "random", or the path of an adapter folder of this rank, alpha and targets
+  double alpha = 16;
+  double dropout = 0.0;
+  std::vector<std::string> targets = {"q", "v"};  ///< some of lora_target_names()
+  friend bool operator==(const LoraConfig&, const LoraConfig&) = default;
+};
+/// Names of projections, as HF's T5 has them.
+std::vector<std::string> lora_target_names();
+
 enum class Objective { kSft, kUnlikelihood, kDpo, kIpo, kKto, kOrpo, kCpo, kSimpo };
 /// Their names, in the order in which people read of them.
 std::vector<std::string> objective_names();
@@ -143,6 +158,7 @@ struct RunConfig {
   std::uint64_t seed = 1;
   std::string data;  ///< dataset folder made by `plumbline curate`
   ModelConfig model;
+  LoraConfig lora;
   TrainConfig train;
   std::map<std::string, NormTraining> norms;
   OptimizerConfig optimizer;

@@ -76,6 +76,22 @@ void describe(Visitor& v, ModelConfig& c) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, LoraConfig& c) {
+  v.key("rank", c.rank, Bounds{.min = 0, .max = kMaxLoraRank},
+        "rank of the adapters; 0: no adapters, all weights are trained");
+  v.key("init", c.init, AnyText{},
+        "`random` (the adapted model begins as the start model), or a folder with `adapter_config.json` and "
+        "`adapter_model.safetensors`, of peft or of a checkpoint (its `adapter/`), with the same rank, alpha and "
+        "targets");
+  v.key("alpha", c.alpha, Bounds{.above = 0, .max = kMaxLoraAlpha},
+        "what an adapter computes is multiplied by `alpha / rank`");
+  v.key("dropout", c.dropout, Bounds{.min = 0, .below = 1}, "share of an adapter's inputs dropped in training");
+  v.key("targets", c.targets, Choices{lora_target_names()},
+        "projections that have an adapter, in every layer of both stacks: of attention q, k, v, o; of the feed-forward "
+        "layers wi and wo, or wi_0, wi_1 and wo where they are gated");
+}
+
+template <class Visitor>
 void describe(Visitor& v, NormTraining& c) {
   v.key("objective", c.objective, Choices{objective_names()}, "loss that the norm trains with");
   v.key("weight", c.weight, Bounds{.min = 0, .max = 1e6}, "multiplies the norm's loss; 0 leaves the norm untrained");
@@ -221,6 +237,10 @@ void describe(Visitor& v, RunConfig& c) {
   v.key("data", c.data, AnyText{},
         "dataset folder made by `plumbline curate`, relative to the working directory; `--data` sets it too");
   v.section("model", c.model, "A T5 encoder-decoder, under the names of its `config.json` in HF Transformers.");
+  v.section(
+      "lora", c.lora,
+      "Low-rank adapters (LoRA). With `rank` above 0 the start model stays as it is, and only adapters beside its "
+      "projections are trained.");
   v.section("train", c.train, "Steps and batches.");
   v.sections("norms", c.norms,
              "How each norm trains, by the norm's name in the dataset. What is not set here, objective and weight too, "
