@@ -70,7 +70,7 @@ Status train(const WorkerContext& context, std::chrono::milliseconds timeout) {
 /// From the first byte that is said to the coordinator to the last.
 Status join_and_train(const RunLayout& layout, const RunConfig& config, Collective& ranks) {
   PLUMBLINE_ASSIGN(const at::Device device, choose_device(config.workers.device, ranks));
-  const std::string fingerprint = numeric_fingerprint(device, config.workers.threads);
+  const std::string fingerprint = numeric_fingerprint(device, config.workers.threads, precision_of(config.train));
   PLUMBLINE_ASSIGN(const std::string group, group_of(ranks));
   SessionOptions options;
   options.heartbeat = std::chrono::milliseconds(config.control.heartbeat_ms);

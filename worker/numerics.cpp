@@ -1,6 +1,7 @@
 #include "worker/numerics.hpp"
 
 #include <ATen/Version.h>
+#include <malloc.h>
 #include <torch/version.h>
 #include <unistd.h>
 
@@ -18,6 +19,25 @@ namespace {
 /// MKL's conditional numerical reproducibility: one code path whatever the processor. AVX2 costs nothing against MKL's
 /// own choice on a recent x86 (112 GFLOP/s a core either way); COMPATIBLE costs more than half (49 GFLOP/s).
 constexpr const char* kMklBranch = "AVX2";
+
+/// Counts the changes of Plumbline's own arithmetic that moved bits.
+constexpr const char* kArithmetic = "2";
+
+/// How bf16 products are made on the CPU: oneDNN takes the best instructions that there are.
+std::string products_of(at::Device device, Precision precision) {
+  if (precision == Precision::kFp32) return "";
+  if (!device.is_cpu()) return " bf16";
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("amx-bf16")) return " bf16=amx";
+  if (__builtin_cpu_supports("avx512bf16")) return " bf16=avx512_bf16";
+#endif
+  return " bf16=other";
+}
+
+/// Blocks up to this size stay with the process when they are freed: the next micro-batch asks for the same ones, and a
+/// page that was given back costs a fault for every 4 KiB when it comes again.
+constexpr int kKeptBlockBytes = 32 << 20;
+constexpr int kKeptFreeBytes = 1 << 30;
 
 }  // namespace
 
@@ -43,6 +63,8 @@ void fix_environment(int threads, char** argv) {
 void fix_numerics(int threads) {
   // Threads that OpenMP starts later inherit the flush-to-zero mode of this one.
   at::globalContext().setFlushDenormal(true);
+  mallopt(M_MMAP_THRESHOLD, kKeptBlockBytes);
+  mallopt(M_TRIM_THRESHOLD, kKeptFreeBytes);
   at::set_num_threads(threads);
   at::set_num_interop_threads(1);
   // CPU kernels are deterministic for a number of threads; GPU kernels have to be told.
@@ -53,12 +75,13 @@ void fix_numerics(int threads) {
   }
 }
 
-std::string numeric_fingerprint(at::Device device, int threads) {
+std::string numeric_fingerprint(at::Device device, int threads, Precision precision) {
   // A GPU's model, not its index: ranks of one host compute the same bits on different ones.
   const std::string processor =
       device.is_cpu() ? "cpu" : visible_gpus().at(static_cast<std::size_t>(device.index())).model;
   return processor + " " + at::get_cpu_capability() + " threads=" + std::to_string(threads) +
-         " torch=" + TORCH_VERSION + " mkl_cbwr=" + kMklBranch + " reduction=reproducible";
+         " torch=" + TORCH_VERSION + " mkl_cbwr=" + kMklBranch + " arithmetic=" + kArithmetic +
+         products_of(device, precision) + " reduction=reproducible";
 }
 
 }  // namespace plumbline

@@ -101,11 +101,13 @@ Status Worker::open_dataset() {
 Status Worker::build_start_model() {
   const auto build = [&]() -> Status {
     if (config().model.init == "random") {
-      start_model_ = std::make_unique<T5>(config().model, context_.device);
+      start_model_ = std::make_unique<T5>(config().model, context_.device, precision_of(config().train));
       start_model_->initialize(config().seed);
     } else {
-      PLUMBLINE_ASSIGN(start_model_, load_model(config().model.init, context_.device));
+      PLUMBLINE_ASSIGN(start_model_, load_model(config().model.init, context_.device, precision_of(config().train)));
     }
+    start_model_->set_activations(config().train.activations == "recompute" ? Activations::kRecompute
+                                                                            : Activations::kKeep);
     if (start_model_->config().vocab_size < dataset_->info().vocab_size)
       return usage_error("the model's vocabulary of " + std::to_string(start_model_->config().vocab_size) +
                              " is smaller than the dataset's of " + std::to_string(dataset_->info().vocab_size),
@@ -185,7 +187,7 @@ Status Worker::take_up() {
                        folder.string());
     PLUMBLINE_ASSIGN(trainer_,
                      Trainer::make(config(), *dataset_, references, std::move(start_model_), context_.collective));
-    if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->model().parameters(), trainer_->optimizer()));
+    if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
     return {};
   };
   PLUMBLINE_TRY(agree(context_.collective, take_up()));
@@ -211,7 +213,7 @@ Result<Lease> Worker::next_lease() {
   return lease;
 }
 
-/// Batches, loss, gradients, reduction over lanes, clipping, AdamW: trainer.cpp.
+/// Batches, loss, gradients, reduction over lanes, clipping, the optimizer: trainer.cpp.
 Status Worker::take_step() {
   PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
   step_ = report.step;
@@ -249,8 +251,8 @@ Status Worker::save_checkpoint() {
   PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
                                                             dataset_->tokenizer(), state()));
   for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(context_.session.send(
-        PartWritten{step_, part.file, part.bytes, part.sha256, checkpoint_parts(dataset_->tokenizer())}));
+    PLUMBLINE_TRY(context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
+                                                    checkpoint_parts(dataset_->tokenizer(), trainer_->optimizer())}));
   const std::string hash = context_.session.committed(step_);
   checkpointed_ = step_;
   log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);

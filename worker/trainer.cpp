@@ -108,7 +108,7 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       plan_(std::move(plan)),
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
       ranks_(collective.size()),
-      optimizer_(config.optimizer, model_->parameters()),
+      optimizer_(make_optimizer(config.optimizer, model_->parameters())),
       kl_rows_(dataset.train(), norms_, references, config_.train),
       gradients_(lanes_, config.train.lanes, model_->parameters().flat_size(), model_->parameters().flat().options()),
       sums_(lanes_, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
@@ -195,7 +195,7 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
   report.learning_rate = learning_rate(config_.optimizer, report.step, config_.train.steps);
   const double clip = config_.optimizer.clip_norm;
   const double scale = clip > 0 && report.gradient_norm > clip ? clip / report.gradient_norm : 1.0;
-  optimizer_.step(gradient_, scale, report.step, report.learning_rate);
+  optimizer_->step(gradient_, scale, report.step, report.learning_rate);
   report.phases.optimizer += lap(clock);
   report.seconds = std::chrono::duration<double>(Clock::now() - began).count();
   return report;

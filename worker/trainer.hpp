@@ -14,7 +14,7 @@
 #include "worker/gradient/tree_reduce.hpp"
 #include "worker/kl.hpp"
 #include "worker/objective/objective.hpp"
-#include "worker/optimizer/adamw.hpp"
+#include "worker/optimizer/optimizer.hpp"
 #include "worker/reference.hpp"
 
 namespace plumbline {
@@ -53,7 +53,7 @@ class Trainer {
   Result<StepReport> step(std::int64_t taken);
 
   [[nodiscard]] T5& model() { return *model_; }
-  [[nodiscard]] AdamW& optimizer() { return optimizer_; }
+  [[nodiscard]] Optimizer& optimizer() { return *optimizer_; }
   [[nodiscard]] const std::vector<NormObjective>& norms() const { return norms_; }
 
  private:
@@ -72,7 +72,7 @@ class Trainer {
   Plan plan_;
   LaneRange lanes_;
   int ranks_;
-  AdamW optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   KlRows kl_rows_;
   LaneAccumulator gradients_, sums_, kl_sums_;
   TreeReducer gradient_reducer_, sums_reducer_, kl_reducer_;

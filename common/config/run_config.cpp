@@ -78,6 +78,14 @@ class Reader {
   Status read_value(const char* name, std::string& value, const Choices& choices) {
     return map_.read_choice(name, value, choices.names);
   }
+  Status read_value(const char* name, std::vector<std::string>& values, const Choices& choices) {
+    PLUMBLINE_TRY(map_.read(name, values));
+    const YamlNode* node = map_.find(name);
+    for (std::size_t i = 0; i < values.size() && node != nullptr; ++i)
+      if (std::find(choices.names.begin(), choices.names.end(), values[i]) == choices.names.end())
+        return node->items()[i].wrong_type(join_choices(choices.names));
+    return {};
+  }
   Status read_value(const char* name, std::optional<Objective>& value, const Choices& choices) {
     std::string text;
     PLUMBLINE_TRY(map_.read_choice(name, text, choices.names));
@@ -133,6 +141,18 @@ std::optional<std::string> wrong_name(const std::string& name) {
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
+Status check_lora(const LoraConfig& lora, const std::string& where) {
+  const std::set<std::string> targets(lora.targets.begin(), lora.targets.end());
+  if (targets.empty() || targets.size() != lora.targets.size())
+    return usage_error("lora.targets must be at least one projection, each given once", where,
+                       "For example lora: {rank: 8, targets: [q, v]}.");
+  if (lora.rank == 0 && lora.init != kRandomInit)
+    return usage_error(
+        "lora.init is given and lora.rank is 0, which is to have no adapters", where,
+        "Set lora.rank, lora.alpha and lora.targets to the adapter's; its adapter_config.json has them.");
+  return {};
+}
+
 Result<RunConfig> read_run_config(YamlNode root, const std::string& where, const std::vector<Override>& overrides) {
   for (const Override& item : overrides) {
     const std::string option = "--set " + item.key;
@@ -179,6 +199,7 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
                  "The local launcher starts one worker; take mpirun or external for more.");
   if (config.model.init == kRandomInit)
     if (const auto message = wrong_buckets(config.model)) return wrong("model." + *message, "");
+  PLUMBLINE_TRY(check_lora(config.lora, where));
   for (const auto& [name, run] : config.compare)
     if (const auto message = wrong_name(name))
       return wrong("compare: the name " + quoted_extract(name) + " " + *message,
@@ -197,6 +218,8 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
                  "A worker that is well is silent for as long as a heartbeat takes.");
   return {};
 }
+
+std::vector<std::string> lora_target_names() { return {"q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"}; }
 
 std::vector<std::string> objective_names() {
   std::vector<std::string> names;
@@ -231,6 +254,10 @@ std::string to_string(Objective objective) {
       return "simpo";
   }
   return {};
+}
+
+double beta1_of(const OptimizerConfig& optimizer) {
+  return optimizer.beta1.value_or(optimizer.name == "adafactor" ? 0.0 : 0.9);
 }
 
 double default_beta(Objective objective) { return objective == Objective::kSimpo ? 2.0 : 0.1; }

@@ -47,6 +47,21 @@ std::vector<std::string> feed_forward_names();
 /// As HF reads the name: "gated-gelu" is gelu_new. A name that is none of feed_forward_names() is a bug.
 FeedForward feed_forward_of(const std::string& name);
 
+inline constexpr int kMaxLoraRank = 4096;
+inline constexpr double kMaxLoraAlpha = 1e6;
+
+/// Low-rank adapters (Hu et al. 2021) beside projections of the start model, which then stays as it is.
+struct LoraConfig {
+  int rank = 0;                 ///< 0: all weights are trained, and there are no adapters
+  std::string init = "random";  ///< "random", or the path of an adapter folder of this rank, alpha and targets
+  double alpha = 16;
+  double dropout = 0.0;
+  std::vector<std::string> targets = {"q", "v"};  ///< some of lora_target_names()
+  friend bool operator==(const LoraConfig&, const LoraConfig&) = default;
+};
+/// Names of projections, as HF's T5 has them.
+std::vector<std::string> lora_target_names();
+
 enum class Objective { kSft, kUnlikelihood, kDpo, kIpo, kKto, kOrpo, kCpo, kSimpo };
 /// Their names, in the order in which people read of them.
 std::vector<std::string> objective_names();
@@ -76,21 +91,28 @@ struct TrainConfig {
   std::int64_t micro_batch_tokens = 4096;  ///< padded source + output tokens of one micro-batch
   int max_source_tokens = 512;             ///< longer sources are cut; EOS included
   int max_output_tokens = 512;             ///< longer outputs are cut; EOS included
+  std::string precision = "fp32";          ///< of products: fp32 or bf16; weights and sums are fp32
+  std::string activations = "keep";        ///< for the backward pass: keep or recompute
   friend bool operator==(const TrainConfig&, const TrainConfig&) = default;
 };
 
 struct OptimizerConfig {
+  std::string name = "adamw";  ///< adamw, adafactor
   double learning_rate = 1e-3;
-  double beta1 = 0.9;
+  std::optional<double> beta1;  ///< else as beta1_of() says
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
+  bool scale_parameter = false;     ///< adafactor: steps relative to the size of each parameter
   double clip_norm = 1.0;           ///< 0 turns clipping off
   std::string schedule = "cosine";  ///< cosine, linear, inverse_sqrt, constant
   std::int64_t warmup_steps = 0;
   double final_fraction = 0.0;  ///< cosine and linear end at this fraction of learning_rate
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
+
+/// The decay of the mean of gradients: AdamW's paper has 0.9, Adafactor's keeps no such mean (0).
+double beta1_of(const OptimizerConfig& optimizer);
 
 struct EvaluateConfig {
   std::int64_t every = 0;  ///< held-out loss every this many steps (and at the start and end); 0: start and end only
@@ -139,6 +161,7 @@ struct RunConfig {
   std::uint64_t seed = 1;
   std::string data;  ///< dataset folder made by `plumbline curate`
   ModelConfig model;
+  LoraConfig lora;
   TrainConfig train;
   std::map<std::string, NormTraining> norms;
   OptimizerConfig optimizer;

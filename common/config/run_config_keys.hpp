@@ -76,6 +76,22 @@ void describe(Visitor& v, ModelConfig& c) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, LoraConfig& c) {
+  v.key("rank", c.rank, Bounds{.min = 0, .max = kMaxLoraRank},
+        "rank of the adapters; 0: no adapters, all weights are trained");
+  v.key("init", c.init, AnyText{},
+        "`random` (the adapted model begins as the start model), or a folder with `adapter_config.json` and "
+        "`adapter_model.safetensors`, of peft or of a checkpoint (its `adapter/`), with the same rank, alpha and "
+        "targets");
+  v.key("alpha", c.alpha, Bounds{.above = 0, .max = kMaxLoraAlpha},
+        "what an adapter computes is multiplied by `alpha / rank`");
+  v.key("dropout", c.dropout, Bounds{.min = 0, .below = 1}, "share of an adapter's inputs dropped in training");
+  v.key("targets", c.targets, Choices{lora_target_names()},
+        "projections that have an adapter, in every layer of both stacks: of attention q, k, v, o; of the feed-forward "
+        "layers wi and wo, or wi_0, wi_1 and wo where they are gated");
+}
+
+template <class Visitor>
 void describe(Visitor& v, NormTraining& c) {
   v.key("objective", c.objective, Choices{objective_names()}, "loss that the norm trains with");
   v.key("weight", c.weight, Bounds{.min = 0, .max = 1e6}, "multiplies the norm's loss; 0 leaves the norm untrained");
@@ -125,15 +141,30 @@ void describe(Visitor& v, TrainConfig& c) {
         "a longer source loses its beginning; the end-of-text token counts");
   v.key("max_output_tokens", c.max_output_tokens, Bounds{.min = 2, .max = 1 << 20},
         "a longer output loses its end; the end-of-text token counts");
+  v.key("precision", c.precision, Choices{{"fp32", "bf16"}},
+        "what matrix products are made in, in training and evaluation; weights, gradients' sums, norms, softmax and "
+        "losses are fp32 either way. bf16 is about twice as fast where the processor has it (AVX512-BF16, AMX, GPUs "
+        "since Ampere) and slow where it has not");
+  v.key("activations", c.activations, Choices{{"keep", "recompute"}},
+        "what the backward pass finds: keep all that it needs, or recompute (gradient checkpointing): each half of a "
+        "layer keeps its input only. The same bits in less memory and about a third more time");
 }
 
 template <class Visitor>
 void describe(Visitor& v, OptimizerConfig& c) {
+  v.key(
+      "name", c.name, Choices{{"adamw", "adafactor"}},
+      "adamw, or adafactor, which needs far less memory: for the moments of a matrix a number for each row and column");
   v.key("learning_rate", c.learning_rate, Bounds{.above = 0, .max = 1e3}, "highest learning rate");
-  v.key("beta1", c.beta1, Bounds{.min = 0, .below = 1}, "AdamW: decay of the mean of gradients");
-  v.key("beta2", c.beta2, Bounds{.min = 0, .below = 1}, "AdamW: decay of the mean of squared gradients");
-  v.key("epsilon", c.epsilon, Bounds{.above = 0, .max = 1}, "AdamW: added to the denominator");
-  v.key("weight_decay", c.weight_decay, Bounds{.min = 0, .max = 1e3}, "AdamW: decoupled weight decay");
+  v.key("beta1", c.beta1, BoundsOr{Bounds{.min = 0, .below = 1}, "`0.9`; adafactor: `0`"},
+        "decay of the mean of gradients (adafactor: of steps); with `0` adafactor keeps no such mean");
+  v.key("beta2", c.beta2, Bounds{.min = 0, .below = 1}, "adamw: decay of the mean of squared gradients");
+  v.key("epsilon", c.epsilon, Bounds{.above = 0, .max = 1}, "adamw: added to the denominator");
+  v.key("weight_decay", c.weight_decay, Bounds{.min = 0, .max = 1e3},
+        "decoupled weight decay; norm weights and relative position biases do not decay");
+  v.key("scale_parameter", c.scale_parameter, TrueOrFalse{},
+        "adafactor: multiply each parameter's steps by its root mean square (at least 0.001); `learning_rate` is then "
+        "relative to the size of the weights");
   v.key("clip_norm", c.clip_norm, Bounds{.min = 0, .max = 1e9},
         "gradients of a larger 2-norm are scaled down to it; 0 turns clipping off");
   v.key("schedule", c.schedule, Choices{{"cosine", "linear", "inverse_sqrt", "constant"}},
@@ -216,11 +247,15 @@ void describe(Visitor& v, RunConfig& c) {
   v.key("data", c.data, AnyText{},
         "dataset folder made by `plumbline curate`, relative to the working directory; `--data` sets it too");
   v.section("model", c.model, "A T5 encoder-decoder, under the names of its `config.json` in HF Transformers.");
+  v.section(
+      "lora", c.lora,
+      "Low-rank adapters (LoRA). With `rank` above 0 the start model stays as it is, and only adapters beside its "
+      "projections are trained.");
   v.section("train", c.train, "Steps and batches.");
   v.sections("norms", c.norms,
              "How each norm trains, by the norm's name in the dataset. What is not set here, objective and weight too, "
              "is taken from the dataset or the default.");
-  v.section("optimizer", c.optimizer, "AdamW and its learning rate.");
+  v.section("optimizer", c.optimizer, "The optimizer and its learning rate.");
   v.section("evaluate", c.evaluate, "What is measured on held-out examples.");
   v.texts("compare", c.compare,
           "directory of a finished run whose final outputs the summary and the report show beside this run's, under "

@@ -41,9 +41,10 @@ std::string yaml_scalar(Objective value) { return to_string(value); }
 std::string yaml_scalar(int value) { return std::to_string(value); }
 std::string yaml_scalar(std::int64_t value) { return std::to_string(value); }
 std::string yaml_scalar(std::uint64_t value) { return std::to_string(value); }
-std::string yaml_scalar(const std::vector<int>& values) {
+template <class T>
+std::string yaml_scalar(const std::vector<T>& values) {
   std::string text = "[";
-  for (std::size_t i = 0; i < values.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(values[i]);
+  for (std::size_t i = 0; i < values.size(); ++i) text += (i == 0 ? "" : ", ") + yaml_scalar(values[i]);
   return text + "]";
 }
 
@@ -165,6 +166,7 @@ class ReferenceWriter {
   static std::string kind(bool) { return "true or false"; }
   static std::string kind(Objective) { return "text"; }
   static std::string kind(const std::vector<int>&) { return "list of whole numbers"; }
+  static std::string kind(const std::vector<std::string>&) { return "list of texts"; }
   static std::string kind(int) { return "whole number"; }
   static std::string kind(std::int64_t) { return "whole number"; }
   static std::string kind(std::uint64_t) { return "whole number"; }
@@ -223,6 +225,7 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 
 - `train.lanes` is at most `train.global_batch`, and `workers.count` at most `train.lanes`.
 - `workers.launcher: local` goes with one worker.
+- `lora.init` goes with `lora.rank`, and `lora.rank`, `lora.alpha` and `lora.targets` are those of its `adapter_config.json`.
 - `evaluate.patience` goes with `evaluate.every` and `evaluate.judged`.
 - `control.worker_timeout_ms` is more than `control.heartbeat_ms`.
 

@@ -37,7 +37,7 @@ Result<ManifestFile> file_from_json(const Json& json, const std::string& where) 
   PLUMBLINE_ASSIGN(file.bytes, json_get<std::uint64_t>(json, "bytes", where));
   PLUMBLINE_ASSIGN(file.sha256, json_get<std::string>(json, "sha256", where));
   // A name that leads out of the folder would make us vouch for, or read, somebody else's file.
-  if (!is_file_name(file.name)) return data_error("a file name in it is not a plain name", where, kDamaged);
+  if (!is_inner_path(file.name)) return data_error("a file name in it leads out of the folder", where, kDamaged);
   if (!is_hex(file.sha256, 64, 64)) return data_error("the SHA-256 of " + file.name + " is malformed", where, kDamaged);
   return file;
 }
@@ -112,8 +112,10 @@ Result<CheckpointManifest> verify_checkpoint(const fs::path& folder) {
 }
 
 Json to_json(const CheckpointState& state) {
-  return Json{{"version", state.version},           {"step", state.step.value()},   {"seed", state.seed},
-              {"dataset_hash", state.dataset_hash}, {"tokenizer", state.tokenizer}, {"fingerprint", state.fingerprint}};
+  Json json{{"version", state.version},           {"step", state.step.value()},   {"seed", state.seed},
+            {"dataset_hash", state.dataset_hash}, {"tokenizer", state.tokenizer}, {"fingerprint", state.fingerprint}};
+  if (!state.base_sha256.empty()) json["base_sha256"] = state.base_sha256;
+  return json;
 }
 
 Result<CheckpointState> state_from_json(const Json& json, const std::string& where) {
@@ -125,6 +127,9 @@ Result<CheckpointState> state_from_json(const Json& json, const std::string& whe
   PLUMBLINE_ASSIGN(state.dataset_hash, json_get<std::string>(json, "dataset_hash", where));
   PLUMBLINE_ASSIGN(state.tokenizer, json_get<std::string>(json, "tokenizer", where));
   PLUMBLINE_ASSIGN(state.fingerprint, json_get<std::string>(json, "fingerprint", where));
+  if (json.contains("base_sha256")) {
+    PLUMBLINE_ASSIGN(state.base_sha256, json_get<std::string>(json, "base_sha256", where));
+  }
   return state;
 }
 

@@ -12,7 +12,7 @@
 namespace plumbline {
 
 struct ManifestFile {
-  std::string name;
+  std::string name;  ///< inside the folder: "config.json", "adapter/adapter_config.json"
   std::uint64_t bytes = 0;
   std::string sha256;
 };
@@ -39,6 +39,7 @@ struct CheckpointState {
   std::string dataset_hash;  ///< Dataset::content_hash()
   std::string tokenizer;
   std::string fingerprint;  ///< numeric fingerprint of the workers that wrote it
+  std::string base_sha256;  ///< with LoRA: of the start model's weights, which adapters belong to; else empty
 };
 Json to_json(const CheckpointState& state);
 Result<CheckpointState> state_from_json(const Json& json, const std::string& where);

@@ -45,11 +45,8 @@ class Fields {
   void hex(const char* key, std::string& value, std::size_t least, std::size_t most) {
     if (read(key, value) && !is_hex(value, least, most)) refuse(key, "is not hex of the right length");
   }
-  void file_name(const char* key, std::string& value) {
-    if (read(key, value) && !is_file_name(value)) refuse(key, "is not a plain file name");
-  }
   void inner_path(const char* key, std::string& value) {
-    if (read(key, value) && !is_inner_path(value)) refuse(key, "is not a path inside the run directory");
+    if (read(key, value) && !is_inner_path(value)) refuse(key, "is not a path inside its folder");
   }
   template <class Names>
   void one_of(const char* key, std::string& value, const Names& names) {
@@ -167,7 +164,7 @@ Json write(const PartWritten& m) {
 }
 void read(Fields& f, PartWritten& m) {
   f.step("step", m.step);
-  f.file_name("file", m.file);
+  f.inner_path("file", m.file);
   f.number<std::uint64_t>("bytes", m.bytes, 0, std::numeric_limits<std::uint64_t>::max());
   f.hex("sha256", m.sha256, kHashDigits, kHashDigits);
   f.number("parts", m.parts, 1, 10'000);

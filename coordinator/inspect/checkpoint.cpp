@@ -2,6 +2,7 @@
 #include <cmath>
 #include <map>
 
+#include "common/config/adapter_config.hpp"
 #include "common/config/weight_files.hpp"
 #include "common/core/files.hpp"
 #include "common/record/checkpoint_manifest.hpp"
@@ -19,14 +20,12 @@ constexpr const char* kConfigFile = "config.json";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kStateFile = "state.json";
 
-/// config.json and the tensors of the weights into `json`.
-Status describe_model(const fs::path& folder, Json& json) {
-  PLUMBLINE_ASSIGN(json["config"], read_json_file(folder / kConfigFile));
-  PLUMBLINE_ASSIGN(const WeightFiles weights, weight_files(folder));
+/// The tensors of the files, and how many parameters they are, into `json`.
+Status describe_tensors(const std::vector<fs::path>& files, Json& json) {
   json["tensors"] = Json::array();
   std::uint64_t parameters = 0;
-  for (const WeightFile& file : weights.files) {
-    PLUMBLINE_ASSIGN(const auto tensors, read_safetensors_header(file.path));
+  for (const fs::path& file : files) {
+    PLUMBLINE_ASSIGN(const auto tensors, read_safetensors_header(file));
     for (const auto& tensor : tensors) {
       json["tensors"].push_back({{"name", tensor.name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}});
       parameters += tensor.elements();
@@ -36,7 +35,16 @@ Status describe_model(const fs::path& folder, Json& json) {
   return {};
 }
 
-bool vouches_for(const CheckpointManifest& manifest, const char* name) {
+/// config.json and the tensors of the weights into `json`.
+Status describe_model(const fs::path& folder, Json& json) {
+  PLUMBLINE_ASSIGN(json["config"], read_json_file(folder / kConfigFile));
+  PLUMBLINE_ASSIGN(const WeightFiles weights, weight_files(folder));
+  std::vector<fs::path> files;
+  for (const WeightFile& file : weights.files) files.push_back(file.path);
+  return describe_tensors(files, json);
+}
+
+bool vouches_for(const CheckpointManifest& manifest, const std::string& name) {
   return std::any_of(manifest.files.begin(), manifest.files.end(),
                      [&](const ManifestFile& file) { return file.name == name; });
 }
@@ -48,10 +56,20 @@ Status describe_state(const fs::path& file, Json& json) {
   json["tokenizer"] = state.tokenizer;
   json["dataset_hash"] = state.dataset_hash;
   json["fingerprint"] = state.fingerprint;
+  if (!state.base_sha256.empty()) json["base_sha256"] = state.base_sha256;
   return {};
 }
 
 }  // namespace
+
+Result<Json> describe_adapter(const fs::path& folder) {
+  PLUMBLINE_ASSIGN(const Json saved, read_json_file(folder / kAdapterConfigFile));
+  PLUMBLINE_ASSIGN(const LoraConfig lora, from_peft_config(saved, (folder / kAdapterConfigFile).string()));
+  Json json{{"kind", "adapter"},   {"path", folder.string()}, {"rank", lora.rank},
+            {"alpha", lora.alpha}, {"dropout", lora.dropout}, {"targets", lora.targets}};
+  PLUMBLINE_TRY(describe_tensors({folder / kAdapterFile}, json));
+  return Result<Json>(boost::system::in_place_value, std::move(json));
+}
 
 Result<Json> describe_checkpoint(const fs::path& folder) {
   std::error_code ec;
@@ -73,6 +91,9 @@ Result<Json> describe_checkpoint(const fs::path& folder) {
     json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   PLUMBLINE_TRY(describe_state(folder / kStateFile, json));
   PLUMBLINE_TRY(describe_model(folder, json));
+  if (vouches_for(manifest, std::string(kAdapterFolder) + "/" + kAdapterConfigFile)) {
+    PLUMBLINE_ASSIGN(json["adapter"], describe_adapter(folder / kAdapterFolder));
+  }
   return Result<Json>(boost::system::in_place_value, std::move(json));
 }
 

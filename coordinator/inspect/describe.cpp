@@ -5,6 +5,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "common/config/adapter_config.hpp"
 #include "common/config/weight_files.hpp"
 #include "common/data/hdf5.hpp"
 
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 constexpr const char* kInspectable =
     "What can be inspected: a dataset folder (it has dataset.json), a shard or snapshot (HDF5 files that Plumbline "
     "wrote), a checkpoint folder (MANIFEST.json, or config.json and model.safetensors or its shards), a "
-    "run directory (journal.jsonl).";
+    "LoRA adapter's folder (adapter_config.json), a run directory (journal.jsonl).";
 
 bool has(const fs::path& folder, const char* name) {
   std::error_code ec;
@@ -41,6 +42,7 @@ Result<Json> describe_folder(const fs::path& folder, const InspectOptions& optio
   }
   if (has(folder, "MANIFEST.json") || (has(folder, "config.json") && has_weights(folder)))
     return describe_checkpoint(folder);
+  if (has(folder, kAdapterConfigFile)) return describe_adapter(folder);
   if (has(folder, "journal.jsonl")) return describe_run(folder);
   return data_error("this folder is nothing that Plumbline knows", folder.string(), kInspectable);
 }

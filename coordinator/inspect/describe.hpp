@@ -1,7 +1,7 @@
-// What lies at a path, as one JSON object: a dataset folder, a shard, a checkpoint, a snapshot or a run directory, told
-// apart by content. Its member "kind" is "dataset", "shard", "checkpoint", "model", "snapshot" or "run"; the others are
-// listed at each function. Reads only; everything that has a checksum is checked, and what is damaged is a data error
-// that names the file. Printing for a person is apart (text.hpp).
+// What lies at a path, as one JSON object: a dataset folder, a shard, a checkpoint, an adapter, a snapshot or a run
+// directory, told apart by content. Its member "kind" is "dataset", "shard", "checkpoint", "model", "adapter",
+// "snapshot" or "run"; the others are listed at each function. Reads only; everything that has a checksum is checked,
+// and what is damaged is a data error that names the file. Printing for a person is apart (text.hpp).
 #pragma once
 #include <filesystem>
 #include <string>
@@ -33,9 +33,13 @@ Result<Json> describe_dataset(const Dataset& dataset, const InspectOptions& opti
 /// and so are tokens that need a file of the dataset to be text.
 Result<Json> describe_shard(const std::filesystem::path& file, const InspectOptions& options);
 
-/// step, seed, tokenizer, dataset_hash, fingerprint, weights_sha256, parameters, config, tensors, files. A folder that
+/// step, seed, tokenizer, dataset_hash, fingerprint, weights_sha256, parameters, config, tensors, files; with LoRA
+/// base_sha256 and adapter (what describe_adapter gives). A folder that
 /// HF Transformers would load but that has no manifest is a "model": the same without what nothing vouches for.
 Result<Json> describe_checkpoint(const std::filesystem::path& folder);
+
+/// rank, alpha, dropout, targets, parameters, tensors of a LoRA adapter, Plumbline's or peft's.
+Result<Json> describe_adapter(const std::filesystem::path& folder);
 
 /// step, rows, dimension, pooling, norms, vector_length, attributes.
 Json describe_snapshot(const Snapshot& snapshot);

@@ -128,36 +128,59 @@ std::string shard_text(const Json& json) {
          attributes(json.at("attributes")) + samples(json.at("rows"));
 }
 
+Table tensor_table(const Json& tensors) {
+  Table table({"tensor", "dtype", "shape"});
+  for (const auto& tensor : tensors) {
+    std::string shape;
+    for (const auto& size : tensor.at("shape")) shape += (shape.empty() ? "" : " × ") + to_line(size);
+    table.add({text_of(tensor, "name"), text_of(tensor, "dtype"), shape});
+  }
+  return table;
+}
+
+/// "rank 8, alpha 16, dropout 0, beside q, v: 98,304 parameters"
+std::string adapter_line(const Json& json) {
+  std::string targets;
+  for (const auto& target : json.at("targets")) targets += (targets.empty() ? "" : ", ") + target.get<std::string>();
+  return "rank " + count_of(json, "rank") + ", alpha " + number_of(json, "alpha") + ", dropout " +
+         number_of(json, "dropout") + ", beside " + targets + ": " + count_of(json, "parameters") + " parameters";
+}
+
+std::string adapter_text(const Json& json) {
+  return first_line("Adapter", text_of(json, "path")) +
+         format_fields({{"adapter", adapter_line(json)}, {"checked", "the header of its tensors"}}) +
+         heading("Tensors", tensor_table(json.at("tensors")));
+}
+
 std::string checkpoint_text(const Json& json) {
   const bool vouched = text_of(json, "kind") == "checkpoint";
   std::string out = first_line(vouched ? "Checkpoint" : "Model", text_of(json, "path"));
-  if (vouched)
-    out += format_fields({{"step", count_of(json, "step")},
-                          {"seed", std::to_string(json.at("seed").get<std::uint64_t>())},
-                          {"parameters", count_of(json, "parameters")},
-                          {"weights", text_of(json, "weights_sha256")},
-                          {"dataset", text_of(json, "dataset_hash")},
-                          {"tokenizer", text_of(json, "tokenizer")},
-                          {"fingerprint", text_of(json, "fingerprint")},
-                          {"checked", "the size and SHA-256 of every file"}});
-  else
-    out += format_fields({{"parameters", count_of(json, "parameters")},
-                          {"checked", "the header of the weights (there is no MANIFEST.json)"}});
+  std::vector<std::pair<std::string, std::string>> fields{{"parameters", count_of(json, "parameters")}};
+  if (vouched) {
+    fields.insert(fields.begin(),
+                  {{"step", count_of(json, "step")}, {"seed", std::to_string(json.at("seed").get<std::uint64_t>())}});
+    fields.emplace_back("weights", text_of(json, "weights_sha256"));
+    if (json.contains("adapter")) {
+      fields.emplace_back("adapter", adapter_line(json.at("adapter")));
+      fields.emplace_back("merged into", text_of(json, "base_sha256"));
+    }
+    fields.emplace_back("dataset", text_of(json, "dataset_hash"));
+    fields.emplace_back("tokenizer", text_of(json, "tokenizer"));
+    fields.emplace_back("fingerprint", text_of(json, "fingerprint"));
+  }
+  fields.emplace_back("checked", vouched ? "the size and SHA-256 of every file"
+                                         : "the header of the weights (there is no MANIFEST.json)");
+  out += format_fields(fields);
   std::vector<std::pair<std::string, std::string>> config;
   for (const auto& [key, value] : json.at("config").items())
     config.emplace_back(printable(key), value.is_string() ? value.get<std::string>() : to_line(value));
-  Table tensors({"tensor", "dtype", "shape"});
-  for (const auto& tensor : json.at("tensors")) {
-    std::string shape;
-    for (const auto& size : tensor.at("shape")) shape += (shape.empty() ? "" : " × ") + to_line(size);
-    tensors.add({text_of(tensor, "name"), text_of(tensor, "dtype"), shape});
-  }
   Table files({"file", "size", "sha256"});
   if (vouched)
     for (const auto& file : json.at("files"))
       files.add({text_of(file, "name"), format_bytes(file.at("bytes").get<std::uint64_t>()),
                  short_hash(text_of(file, "sha256"))});
-  return out + heading("config.json") + format_fields(config) + heading("Tensors", tensors) + heading("Files", files);
+  return out + heading("config.json") + format_fields(config) + heading("Tensors", tensor_table(json.at("tensors"))) +
+         heading("Files", files);
 }
 
 std::string snapshot_text(const Json& json) {
@@ -228,6 +251,7 @@ std::string to_text(const Json& description) {
   if (kind == "dataset") return dataset_text(description);
   if (kind == "shard") return shard_text(description);
   if (kind == "checkpoint" || kind == "model") return checkpoint_text(description);
+  if (kind == "adapter") return adapter_text(description);
   if (kind == "snapshot") return snapshot_text(description);
   PLUMBLINE_CHECK(kind == "run", "describe() gives no other kind");
   return run_text(description);

@@ -2,15 +2,19 @@
 
 #include <algorithm>
 
+#include "common/core/files.hpp"
+
 namespace plumbline {
 
 namespace {
 
 constexpr std::size_t kMostNameBytes = 200;
 
-bool is_plain_file_name(const std::string& name) {
-  return !name.empty() && name.size() <= kMostNameBytes && name.front() != '.' && name != "MANIFEST.json" &&
-         std::all_of(name.begin(), name.end(), [](unsigned char c) { return c > ' ' && c < 0x7f && c != '/'; });
+/// "model.safetensors", "adapter/adapter_config.json"; nothing hidden, and nothing outside the folder.
+bool is_part_name(const std::string& name) {
+  return is_inner_path(name) && name.size() <= kMostNameBytes && name != "MANIFEST.json" && name.front() != '.' &&
+         name.find("/.") == std::string::npos &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) { return c > ' ' && c < 0x7f; });
 }
 
 bool is_sha256(const std::string& text) {
@@ -21,7 +25,7 @@ bool is_sha256(const std::string& text) {
 
 Result<bool> CheckpointParts::add(const PartWritten& part) {
   const std::string where = "checkpoint of step " + std::to_string(part.step);
-  if (!is_plain_file_name(part.file)) return run_error("a part has a name that no checkpoint's file has", where);
+  if (!is_part_name(part.file)) return run_error("a part has a name that no checkpoint's file has", where);
   if (!is_sha256(part.sha256)) return run_error("the part " + part.file + " has no SHA-256", where);
   if (part.parts < 1 || part.parts > kMostParts)
     return run_error("the number of parts is " + std::to_string(part.parts), where);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 
+#include "common/config/adapter_config.hpp"
 #include "common/config/weight_files.hpp"
 #include "common/core/files.hpp"
 #include "common/data/dataset.hpp"
@@ -61,9 +62,9 @@ Status check_judged(const RunConfig& config, const Dataset& dataset) {
   return {};
 }
 
-/// The vocabulary of the model that the run starts from, whose files are checked as far as they vouch for themselves.
-Result<int> start_vocabulary(const ModelConfig& model) {
-  if (model.init == "random") return model.vocab_size;
+/// The architecture that the run starts from. A folder's files are checked as far as they vouch for themselves.
+Result<ModelConfig> start_architecture(const ModelConfig& model) {
+  if (model.init == "random") return model;
   const fs::path folder = model.init;
   std::error_code ec;
   if (!fs::is_regular_file(folder / "config.json", ec))
@@ -72,15 +73,22 @@ Result<int> start_vocabulary(const ModelConfig& model) {
   PLUMBLINE_TRY(weight_files(folder));
   if (fs::exists(folder / "MANIFEST.json", ec)) PLUMBLINE_TRY(verify_checkpoint(folder));
   PLUMBLINE_ASSIGN(const Json json, read_json_file(folder / "config.json"));
-  PLUMBLINE_ASSIGN(const ModelConfig read, from_hf_config(json, (folder / "config.json").string()));
-  return read.vocab_size;
+  return from_hf_config(json, (folder / "config.json").string());
+}
+
+Status check_lora(const LoraConfig& lora, const ModelConfig& model) {
+  if (lora.rank == 0) return {};
+  PLUMBLINE_TRY(check_targets(lora, model));
+  if (lora.init != "random") PLUMBLINE_TRY(check_adapter(lora, lora.init));
+  return {};
 }
 
 Status check_model(const RunConfig& config, const DatasetInfo& info) {
-  PLUMBLINE_ASSIGN(const int vocabulary, start_vocabulary(config.model));
-  if (vocabulary >= info.vocab_size) return {};
-  return usage_error("the model's vocabulary of " + std::to_string(vocabulary) + " is smaller than the dataset's of " +
-                         std::to_string(info.vocab_size),
+  PLUMBLINE_ASSIGN(const ModelConfig model, start_architecture(config.model));
+  PLUMBLINE_TRY(check_lora(config.lora, model));
+  if (model.vocab_size >= info.vocab_size) return {};
+  return usage_error("the model's vocabulary of " + std::to_string(model.vocab_size) +
+                         " is smaller than the dataset's of " + std::to_string(info.vocab_size),
                      "model.vocab_size", "Set it to the dataset's, or start from another model.");
 }
 
@@ -99,6 +107,7 @@ fs::path absolute(const std::string& path) {
 RunConfig resolved(RunConfig config) {
   config.data = absolute(config.data).string();
   if (config.model.init != "random") config.model.init = absolute(config.model.init).string();
+  if (config.lora.init != "random") config.lora.init = absolute(config.lora.init).string();
   for (auto& [name, run] : config.compare) run = absolute(run).string();
   return config;
 }

@@ -82,7 +82,7 @@ Status Training::compare_with(const T5& model, Collective& collective) {
 
 Result<std::unique_ptr<Training>> Training::start(RunConfig config, Collective& collective) {
   PLUMBLINE_ASSIGN(Dataset dataset, Dataset::open(config.data, Verify::kSizes));
-  PLUMBLINE_ASSIGN(auto model, load_model(config.model.init, at::kCPU));
+  PLUMBLINE_ASSIGN(auto model, load_model(config.model.init, at::kCPU, precision_of(config.train)));
   std::unique_ptr<Training> run(new Training(std::move(config), std::move(dataset)));
   const std::size_t norms = run->dataset_.info().norms.size();
   PLUMBLINE_ASSIGN(run->plan_, Plan::make(run->config_.train, run->config_.seed, run->dataset_.train(), norms));

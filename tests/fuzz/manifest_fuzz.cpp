@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (const auto manifest = manifest_from_json(json.value(), "input"); manifest.has_value())
     for (const ManifestFile& file : manifest.value().files)
-      PLUMBLINE_CHECK(is_file_name(file.name) && is_hex(file.sha256, 64, 64), "a manifest vouches for anything");
+      PLUMBLINE_CHECK(is_inner_path(file.name) && is_hex(file.sha256, 64, 64), "a manifest vouches for anything");
   if (const auto state = state_from_json(json.value(), "input"); state.has_value())
     PLUMBLINE_CHECK(state_from_json(to_json(state.value()), "input").has_value(), "a saved state is refused");
   if (const auto address = address_from_json(json.value(), "input"); address.has_value())

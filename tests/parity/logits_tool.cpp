@@ -38,10 +38,10 @@ Status make(const std::string& kind, const std::filesystem::path& folder) {
     model.parameters().get("shared.weight")[kEosToken].mul_(25);
   else
     model.parameters().get("lm_head.weight")[kEosToken].mul_(2.5);
-  AdamW optimizer({}, model.parameters());
+  const auto optimizer = make_optimizer({}, model.parameters());
   PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer("byte"));
   PLUMBLINE_TRY(begin_checkpoint(folder));
-  PLUMBLINE_TRY(write_checkpoint_parts(folder, /*rank=*/0, /*world=*/1, model, optimizer, *tokenizer, {}));
+  PLUMBLINE_TRY(write_checkpoint_parts(folder, /*rank=*/0, /*world=*/1, model, *optimizer, *tokenizer, {}));
   return {};
 }
 

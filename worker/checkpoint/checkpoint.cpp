@@ -14,13 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<NamedTensor> named(const Parameters& parameters, const at::Tensor& flat) {
-  std::vector<NamedTensor> tensors;
-  for (const auto& spec : parameters.specs())
-    tensors.push_back({spec.name, flat.narrow(0, spec.offset, spec.size()).view(spec.shape)});
-  return tensors;
-}
-
 /// The system's reason for a full disk, in words that say what to do.
 Error explained(Error error, const fs::path& path) {
   error.code = ErrorCode::kRun;
@@ -42,23 +35,27 @@ Result<WrittenPart> describe(const fs::path& folder, const std::string& file) {
   return WrittenPart{file, bytes, std::move(hash)};
 }
 
-Status load_average(const fs::path& file, const Parameters& parameters, at::Tensor& flat) {
+Status load_part(const fs::path& file, const OptimizerPart& part) {
   const at::NoGradGuard no_grad;
-  PLUMBLINE_ASSIGN(const auto tensors, read_safetensors(file));
-  for (const auto& spec : parameters.specs()) {
-    const auto found = tensors.find(spec.name);
-    if (found == tensors.end() || found->second.sizes() != at::IntArrayRef(spec.shape) ||
-        found->second.scalar_type() != at::kFloat)
-      return data_error("the tensor " + spec.name + " is missing or does not fit the model", file.string(),
+  PLUMBLINE_ASSIGN(const auto saved, read_safetensors(file));
+  for (const auto& [name, tensor] : part.tensors) {
+    const auto found = saved.find(name);
+    if (found == saved.end() || found->second.sizes() != tensor.sizes() || found->second.scalar_type() != at::kFloat)
+      return data_error("the tensor " + name + " is missing or does not fit the model", file.string(),
                         "The checkpoint's files must be of one run.");
-    flat.narrow(0, spec.offset, spec.size()).copy_(found->second.reshape({-1}));
+    at::Tensor(tensor).copy_(found->second);
   }
   return {};
 }
 
 }  // namespace
 
-int checkpoint_parts(const Tokenizer& tokenizer) { return 5 + static_cast<int>(tokenizer.hf_files().size()); }
+std::string optimizer_file(const OptimizerPart& part) { return "optimizer-" + part.name + ".safetensors"; }
+
+int checkpoint_parts(const Tokenizer& tokenizer, const Optimizer& optimizer) {
+  constexpr int kModelAndState = 3;  // config.json, model.safetensors, state.json
+  return kModelAndState + static_cast<int>(tokenizer.hf_files().size() + optimizer.state().size());
+}
 
 Status begin_checkpoint(const fs::path& folder) {
   std::error_code ec;
@@ -69,7 +66,7 @@ Status begin_checkpoint(const fs::path& folder) {
 }
 
 Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, int rank, int world, const T5& model,
-                                                        AdamW& optimizer, const Tokenizer& tokenizer,
+                                                        const Optimizer& optimizer, const Tokenizer& tokenizer,
                                                         const CheckpointState& state) {
   std::vector<std::string> files;
   const auto write = [&]() -> Status {
@@ -83,13 +80,11 @@ Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, 
       PLUMBLINE_TRY(write_file_atomically(folder / kStateFile, to_json(state).dump(2) + "\n"));
       files.emplace_back(kStateFile);
     }
-    if (rank == 1 % world) {
-      PLUMBLINE_TRY(write_safetensors(folder / kExpAvgFile, named(model.parameters(), optimizer.exp_avg())));
-      files.emplace_back(kExpAvgFile);
-    }
-    if (rank == 2 % world) {
-      PLUMBLINE_TRY(write_safetensors(folder / kExpAvgSqFile, named(model.parameters(), optimizer.exp_avg_sq())));
-      files.emplace_back(kExpAvgSqFile);
+    int writer = 0;
+    for (const OptimizerPart& part : optimizer.state()) {
+      if (rank != ++writer % world) continue;
+      files.push_back(optimizer_file(part));
+      PLUMBLINE_TRY(write_safetensors(folder / files.back(), part.tensors));
     }
     return {};
   };
@@ -134,9 +129,9 @@ Status check_resumable(const CheckpointState& saved, const CheckpointState& run,
   return {};
 }
 
-Status load_optimizer(const fs::path& folder, const Parameters& parameters, AdamW& optimizer) {
-  PLUMBLINE_TRY(load_average(folder / kExpAvgFile, parameters, optimizer.exp_avg()));
-  return load_average(folder / kExpAvgSqFile, parameters, optimizer.exp_avg_sq());
+Status load_optimizer(const fs::path& folder, Optimizer& optimizer) {
+  for (const OptimizerPart& part : optimizer.state()) PLUMBLINE_TRY(load_part(folder / optimizer_file(part), part));
+  return {};
 }
 
 }  // namespace plumbline

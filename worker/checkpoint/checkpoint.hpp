@@ -1,11 +1,12 @@
 // The parts of a checkpoint, who writes which, and reading them back. The folder loads in HF Transformers as it stands
-// (config.json, model.safetensors, tokenizer files); beside them lie AdamW's two averages under the parameters' names
-// and state.json. Parts are written into the partial folder; the coordinator checks them, writes the manifest and
+// (config.json, model.safetensors, tokenizer files); beside them lie the optimizer's state under the parameters'
+// names and state.json. Parts are written into the partial folder; the coordinator checks them, writes the manifest and
 // renames.
 //
-// Every rank holds all weights, so any rank can write any part: rank 0 the model, the tokenizer's files and state.json,
-// ranks 1 and 2 (mod world) the averages. Errors: a full disk is a run error that names the path, and the partial
-// folder is removed; a part that does not fit the run is a data error naming file and tensor. Training thread only.
+// Every rank holds all weights and all of the optimizer's state, so any rank can write any part: rank 0 the model, the
+// tokenizer's files and state.json, rank 1 + i (mod world) the optimizer's part i. Errors: a full disk is a run error
+// that names the path, and the partial folder is removed; a part that does not fit the run is a data error naming file
+// and tensor. Training thread only.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -15,15 +16,16 @@
 #include "common/record/checkpoint_manifest.hpp"
 #include "common/text/tokenizer.hpp"
 #include "worker/model/t5.hpp"
-#include "worker/optimizer/adamw.hpp"
+#include "worker/optimizer/optimizer.hpp"
 
 namespace plumbline {
 
 inline constexpr const char* kModelFile = "model.safetensors";
 inline constexpr const char* kModelConfigFile = "config.json";
-inline constexpr const char* kExpAvgFile = "optimizer-exp_avg.safetensors";
-inline constexpr const char* kExpAvgSqFile = "optimizer-exp_avg_sq.safetensors";
 inline constexpr const char* kStateFile = "state.json";
+
+/// "optimizer-exp_avg.safetensors"
+std::string optimizer_file(const OptimizerPart& part);
 
 /// A part that is on disk, synced.
 struct WrittenPart {
@@ -33,7 +35,7 @@ struct WrittenPart {
 };
 
 /// How many files a checkpoint has in all.
-int checkpoint_parts(const Tokenizer& tokenizer);
+int checkpoint_parts(const Tokenizer& tokenizer, const Optimizer& optimizer);
 
 /// Makes `folder` anew and empty; a partial folder that a crash left behind is removed. Rank 0 calls it, before the
 /// rest.
@@ -41,14 +43,14 @@ Status begin_checkpoint(const std::filesystem::path& folder);
 
 /// Writes this rank's parts into `folder`, which exists.
 Result<std::vector<WrittenPart>> write_checkpoint_parts(const std::filesystem::path& folder, int rank, int world,
-                                                        const T5& model, AdamW& optimizer, const Tokenizer& tokenizer,
-                                                        const CheckpointState& state);
+                                                        const T5& model, const Optimizer& optimizer,
+                                                        const Tokenizer& tokenizer, const CheckpointState& state);
 
 /// state.json of a checkpoint.
 Result<CheckpointState> read_checkpoint_state(const std::filesystem::path& folder);
 /// Refuses to go on with another dataset, tokenizer or seed than the checkpoint's.
 Status check_resumable(const CheckpointState& saved, const CheckpointState& run, const std::filesystem::path& folder);
-/// Reads AdamW's averages.
-Status load_optimizer(const std::filesystem::path& folder, const Parameters& parameters, AdamW& optimizer);
+/// Reads the optimizer's state.
+Status load_optimizer(const std::filesystem::path& folder, Optimizer& optimizer);
 
 }  // namespace plumbline

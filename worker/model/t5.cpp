@@ -99,6 +99,10 @@ at::Tensor time_major(const at::Tensor& x_BTD) {  // [B,T,D] -> [T*B,D]; no copy
 
 }  // namespace
 
+Precision precision_of(const TrainConfig& train) {
+  return train.precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
+}
+
 T5::T5(const ModelConfig& config, at::Device device, Precision precision)
     : config_(config),
       parameters_(specs_of(config), device, precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),

@@ -33,6 +33,7 @@ struct DecoderCache;
 
 /// What products are made in.
 enum class Precision { kFp32, kBf16 };
+Precision precision_of(const TrainConfig& train);
 /// What is kept for the backward pass: all that it needs, or each sublayer's input, from which the rest is computed
 /// anew.
 enum class Activations { kKeep, kRecompute };

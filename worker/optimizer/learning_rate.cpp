@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "worker/optimizer/adamw.hpp"
+#include "worker/optimizer/optimizer.hpp"
 
 namespace plumbline {
 

@@ -78,6 +78,35 @@ TEST(RunConfig, ComparesWithOtherRunsByName) {
   EXPECT_THAT(error_of("data: d\ncompare: {\"a b\": runs/one}\n"), HasSubstr("1 to 64 letters"));
 }
 
+TEST(RunConfig, TheOptimizersHaveTheirOwnDefaultOfBeta1) {
+  EXPECT_EQ(beta1_of(parse("data: d\n").optimizer), 0.9);
+  EXPECT_EQ(beta1_of(parse("data: d\noptimizer: {name: adafactor}\n").optimizer), 0.0);
+  const RunConfig c = parse("data: d\noptimizer: {name: adafactor, beta1: 0.5, scale_parameter: true}\n");
+  EXPECT_EQ(beta1_of(c.optimizer), 0.5);
+  EXPECT_EQ(parse(to_yaml(c)), c);
+  EXPECT_THAT(error_of("data: d\noptimizer: {name: sgd}\n"), HasSubstr("adamw or adafactor"));
+  EXPECT_THAT(error_of("data: d\noptimizer: {beta1: 1}\n"), HasSubstr("below 1"));
+}
+
+TEST(RunConfig, ReadsTheAdaptersOfLora) {
+  const RunConfig c = parse("data: d\nlora: {rank: 8, alpha: 4.5, dropout: 0.1, targets: [wo, q, wi_0]}\n");
+  EXPECT_EQ(c.lora.rank, 8);
+  EXPECT_EQ(c.lora.targets, (std::vector<std::string>{"wo", "q", "wi_0"}));
+  EXPECT_EQ(parse(to_yaml(c)), c);
+  EXPECT_EQ(to_json(c).at("lora").at("targets"), Json::parse(R"(["wo", "q", "wi_0"])"));
+  EXPECT_EQ(parse("data: d\n").lora.rank, 0);
+  EXPECT_EQ(parse("data: d\nlora: {rank: 2}\n", {{"lora.targets", "[k]"}}).lora.targets,
+            (std::vector<std::string>{"k"}));
+  EXPECT_THAT(error_of("data: d\nlora:\n  targets: [q, qq]\n"),
+              AllOf(HasSubstr("run.yaml:3"), HasSubstr("lora.targets[1]"), HasSubstr("wi_1 or wo")));
+  EXPECT_THAT(error_of("data: d\nlora: {targets: q}\n"), HasSubstr("lora.targets must be a list"));
+  EXPECT_THAT(error_of("data: d\nlora: {rank: 1, targets: []}\n"), HasSubstr("at least one projection"));
+  EXPECT_THAT(error_of("data: d\nlora: {rank: 1, targets: [q, q]}\n"), HasSubstr("each given once"));
+  EXPECT_THAT(error_of("data: d\nlora: {init: runs/adapter}\n"), HasSubstr("lora.rank is 0"));
+  EXPECT_THAT(error_of("data: d\nlora: {rank: -1}\n"), HasSubstr("at least 0"));
+  EXPECT_THAT(error_of("data: d\nlora: {alpha: 0}\n"), HasSubstr("above 0"));
+}
+
 TEST(RunConfig, ErrorsNamePlaceAndKey) {
   EXPECT_THAT(error_of("data: d\ntrain:\n  stepz: 12\n"),
               AllOf(HasSubstr("run.yaml:3"), HasSubstr("train.stepz"), HasSubstr("train.steps?")));

@@ -81,10 +81,22 @@ TEST_F(ManifestTest, WeightsMustBeVouchedFor) {
   EXPECT_THAT(verify_checkpoint(folder()).error().message, HasSubstr("model.safetensors"));
 }
 
+TEST_F(ManifestTest, VouchesForFilesInsideFoldersToo) {
+  std::filesystem::create_directory(folder() / "adapter");
+  CheckpointManifest manifest;
+  manifest.files = {vouched("model.safetensors", "weights"), vouched("adapter/adapter_config.json", "{}")};
+  put("model.safetensors", "weights");
+  put("adapter/adapter_config.json", "{}");
+  ASSERT_TRUE(write_manifest(folder(), manifest).has_value());
+  EXPECT_EQ(verify_checkpoint(folder()).value().files[0].name, "adapter/adapter_config.json");
+  put("adapter/adapter_config.json", "[]");
+  EXPECT_THAT(verify_checkpoint(folder()).error().where, HasSubstr("adapter/adapter_config.json"));
+}
+
 TEST_F(ManifestTest, ANameThatLeadsElsewhereIsRefused) {
   write_checkpoint();
-  for (const char* name : {"../other", "/etc/passwd", "..", "", "a/b"})
-    EXPECT_THAT(error_with("files", Json::array({entry(name)})).message, HasSubstr("plain name")) << name;
+  for (const char* name : {"../other", "/etc/passwd", "..", "", "a/../../b", "a//b", "a/"})
+    EXPECT_THAT(error_with("files", Json::array({entry(name)})).message, HasSubstr("leads out")) << name;
 }
 
 TEST_F(ManifestTest, MalformedManifestsAreDataErrors) {
@@ -120,6 +132,10 @@ TEST(CheckpointStateTest, ComesBack) {
   EXPECT_EQ(back.dataset_hash, state.dataset_hash);
   EXPECT_EQ(back.tokenizer, state.tokenizer);
   EXPECT_EQ(back.fingerprint, state.fingerprint);
+  EXPECT_EQ(back.base_sha256, "");
+  EXPECT_FALSE(to_json(state).contains("base_sha256"));
+  state.base_sha256 = "def";
+  EXPECT_EQ(state_from_json(to_json(state), "state.json").value().base_sha256, "def");
 }
 
 TEST(CheckpointStateTest, EveryKeyIsNeededAndOfItsType) {

@@ -136,6 +136,7 @@ TEST(MessageTest, ValuesAreBounded) {
   EXPECT_TRUE(with(4, "step", -1).has_error());
   EXPECT_TRUE(with(4, "step", std::numeric_limits<std::int64_t>::max()).has_error());
   EXPECT_TRUE(with(6, "file", "../model.safetensors").has_error());
+  EXPECT_TRUE(with(6, "file", "adapter/adapter_config.json").has_value());
   EXPECT_TRUE(with(6, "parts", 0).has_error());
   EXPECT_TRUE(with(6, "sha256", "b").has_error());
   EXPECT_TRUE(with(8, "kind", "malware").has_error());

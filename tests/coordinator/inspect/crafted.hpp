@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "common/config/adapter_config.hpp"
 #include "common/config/run_config.hpp"
 #include "common/core/files.hpp"
 #include "common/core/json.hpp"
@@ -33,18 +34,36 @@ inline void write_model(const std::filesystem::path& folder) {
   write_file_atomically(folder / "model.safetensors", safetensors_bytes(kTwoTensors, 28)).value();
 }
 
-inline void write_checkpoint(const std::filesystem::path& folder, std::int64_t step) {
+/// A LoRA adapter of rank 2 beside q.
+inline void write_adapter(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  LoraConfig lora;
+  lora.rank = 2, lora.targets = {"q"};
+  write_file_atomically(folder / kAdapterConfigFile, to_peft_config(lora).dump()).value();
+  write_file_atomically(folder / kAdapterFile, safetensors_bytes(kTwoTensors, 28)).value();
+}
+
+enum class With { kNothing, kAdapter };
+
+inline void write_checkpoint(const std::filesystem::path& folder, std::int64_t step, With with = With::kNothing) {
   write_model(folder);
+  std::vector<std::string> names{"config.json", "model.safetensors", "state.json"};
   CheckpointState state;
   state.step = Step(step);
   state.seed = 5;
   state.dataset_hash = std::string(64, 'd');
   state.tokenizer = "byte";
   state.fingerprint = "cpu avx2, 1 thread";
+  if (with == With::kAdapter) {
+    state.base_sha256 = std::string(64, 'b');
+    write_adapter(folder / kAdapterFolder);
+    for (const char* name : {kAdapterConfigFile, kAdapterFile})
+      names.push_back(std::string(kAdapterFolder) + "/" + name);
+  }
   write_file_atomically(folder / "state.json", to_json(state).dump()).value();
   CheckpointManifest manifest;
   manifest.step = Step(step);
-  for (const char* name : {"config.json", "model.safetensors", "state.json"})
+  for (const std::string& name : names)
     manifest.files.push_back({name, std::filesystem::file_size(folder / name), sha256_file(folder / name).value()});
   write_manifest(folder, manifest).value();
 }

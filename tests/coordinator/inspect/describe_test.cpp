@@ -156,6 +156,24 @@ TEST_F(DescribeTest, ACheckpointIsVerifiedAndItsTensorsListed) {
   EXPECT_EQ(json["files"].size(), 3u);
 }
 
+TEST_F(DescribeTest, ACheckpointsAdapterIsDescribedWhereTheManifestHasIt) {
+  write_checkpoint(place("c"), 20, With::kAdapter);
+  const Json json = of(place("c"));
+  EXPECT_EQ(json["base_sha256"], std::string(64, 'b'));
+  EXPECT_EQ(json["adapter"]["rank"], 2);
+  EXPECT_EQ(json["adapter"]["targets"], Json::array({"q"}));
+  EXPECT_EQ(json["adapter"]["parameters"], 8);
+  EXPECT_EQ(json["files"].size(), 5u);
+  EXPECT_EQ(of(place("c") / kAdapterFolder)["kind"], "adapter");
+  flip_byte(place("c") / kAdapterFolder / kAdapterFile, 9);
+  EXPECT_EQ(error_of(place("c")).where, (place("c") / kAdapterFolder / kAdapterFile).string());
+  write_checkpoint(place("other"), 20);
+  write_adapter(place("other") / kAdapterFolder);
+  EXPECT_FALSE(of(place("other")).contains("adapter"));
+  write_file_atomically(place("other") / kAdapterFolder / kAdapterConfigFile, R"({"peft_type":"IA3"})").value();
+  EXPECT_THAT(error_of(place("other") / kAdapterFolder).message, HasSubstr("peft_type"));
+}
+
 TEST_F(DescribeTest, AFlippedByteInACheckpointIsNamed) {
   write_checkpoint(place("c"), 20);
   for (const char* name : {"model.safetensors", "config.json", "state.json"}) {

@@ -47,6 +47,11 @@ TEST_F(TextTest, ACheckpointAModelAndASnapshot) {
   EXPECT_THAT(text_of(place("c")),
               AllOf(HasSubstr("Checkpoint "), HasSubstr("shared.weight"), HasSubstr("2 × 3"), HasSubstr("state.json"),
                     HasSubstr("cpu avx2, 1 thread"), HasSubstr("d_model")));
+  write_checkpoint(place("with"), 20, With::kAdapter);
+  EXPECT_THAT(text_of(place("with")), AllOf(HasSubstr("rank 2, alpha 16, dropout 0, beside q: 8 parameters"),
+                                            HasSubstr("adapter/adapter_config.json"), HasSubstr("bbbb")));
+  EXPECT_THAT(text_of(place("with") / "adapter"),
+              AllOf(HasSubstr("Adapter "), HasSubstr("rank 2"), HasSubstr("2 × 3")));
   write_model(place("m"));
   EXPECT_THAT(text_of(place("m")), AllOf(HasSubstr("Model "), HasSubstr("no MANIFEST.json")));
   write_snapshot(place("s.h5"), crafted_snapshot()).value();

@@ -36,11 +36,12 @@ TEST(CheckpointParts, ContradictionsAreErrors) {
   EXPECT_TRUE(parts.add(part("c")).has_error()) << "one too many";
 }
 
-TEST(CheckpointParts, OnlyPlainFileNamesAndHashes) {
+TEST(CheckpointParts, OnlyNamesInsideTheFolderAndHashes) {
   CheckpointParts parts;
-  for (const char* name :
-       {"", ".", "..", "../model.safetensors", "/etc/passwd", "a/b", ".hidden", "MANIFEST.json", "a b", "a\n"})
+  for (const char* name : {"", ".", "..", "../model.safetensors", "/etc/passwd", "a/../b", "a/.b", "a/", ".hidden",
+                           "MANIFEST.json", "a b", "a\n"})
     EXPECT_TRUE(parts.add(part(name)).has_error()) << name;
+  EXPECT_TRUE(parts.add(part("adapter/adapter_config.json")).has_value());
   EXPECT_TRUE(parts.add(part(std::string(500, 'a'))).has_error());
   EXPECT_TRUE(parts.add(part("a", 0)).has_error());
   EXPECT_TRUE(parts.add(part("a", 1 << 20)).has_error());

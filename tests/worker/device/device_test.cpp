@@ -58,8 +58,9 @@ TEST(ChooseDeviceTest, AllRanksComeToTheSameChoice) {
 }
 
 TEST(NumericFingerprintTest, NamesWhatDecidesTheBits) {
-  const std::string one = numeric_fingerprint(at::kCPU, 1);
-  EXPECT_NE(one, numeric_fingerprint(at::kCPU, 2));
+  const std::string one = numeric_fingerprint(at::kCPU, 1, Precision::kFp32);
+  EXPECT_NE(one, numeric_fingerprint(at::kCPU, 2, Precision::kFp32));
+  EXPECT_NE(one, numeric_fingerprint(at::kCPU, 1, Precision::kBf16));
   for (const char* part : {"cpu ", "threads=1", "torch=", "mkl_cbwr=", "reduction=reproducible"})
     EXPECT_NE(one.find(part), std::string::npos) << part;
 }

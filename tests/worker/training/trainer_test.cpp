@@ -1,6 +1,7 @@
 #include "worker/trainer.hpp"
 
 #include <mutex>
+#include <utility>
 
 #include "tests/worker/training/tiny_run.hpp"
 #include "worker/checkpoint/checkpoint.hpp"
@@ -12,20 +13,18 @@ namespace {
 
 /// What a rank holds after some steps.
 struct Outcome {
-  at::Tensor weights, exp_avg, exp_avg_sq;
+  at::Tensor weights, state;  ///< of all parameters, and of all the optimizer's state
   std::vector<double> losses, norms;
   friend bool operator==(const Outcome& a, const Outcome& b) {
-    return a.weights.equal(b.weights) && a.exp_avg.equal(b.exp_avg) && a.exp_avg_sq.equal(b.exp_avg_sq) &&
-           a.losses == b.losses && a.norms == b.norms;
+    return a.weights.equal(b.weights) && a.state.equal(b.state) && a.losses == b.losses && a.norms == b.norms;
   }
 };
 
 Outcome outcome_of(Trainer& trainer) {
-  return {trainer.model().parameters().flat().detach().clone(),
-          trainer.optimizer().exp_avg().clone(),
-          trainer.optimizer().exp_avg_sq().clone(),
-          {},
-          {}};
+  std::vector<at::Tensor> state;
+  for (const OptimizerPart& part : trainer.optimizer().state())
+    for (const auto& [name, tensor] : part.tensors) state.push_back(tensor.reshape({-1}));
+  return {trainer.model().parameters().flat().detach().clone(), at::cat(state), {}, {}};
 }
 
 class TrainerTest : public testing::Test {
@@ -38,7 +37,7 @@ class TrainerTest : public testing::Test {
       const References references = compute_references(*model, run_.reference_work(), collective).value();
       if (!from.empty()) load_weights(*model, from / kModelFile).value();
       auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, std::move(model), collective).value();
-      if (!from.empty()) load_optimizer(from, trainer->model().parameters(), trainer->optimizer()).value();
+      if (!from.empty()) load_optimizer(from, trainer->optimizer()).value();
       std::vector<double> losses, norms;
       for (std::int64_t step = first; step < last; ++step) {
         const StepReport report = trainer->step(step).value();
@@ -69,6 +68,22 @@ TEST_F(TrainerTest, TheSameBitsOnAnyNumberOfRanks) {
   for (const double norm : alone.norms) EXPECT_GT(norm, run_.config.optimizer.clip_norm) << "clipping is at work";
   for (const int ranks : {2, 3, 4, 5, 7, 12})
     for (const Outcome& outcome : train(ranks, 0, 5)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+}
+
+TEST_F(TrainerTest, AdafactorGivesTheSameBitsOnAnyNumberOfRanksAndResumed) {
+  run_.config.optimizer.name = "adafactor";
+  run_.config.optimizer.weight_decay = 0.01;
+  const Outcome alone = train(1, 0, 4).front();
+  EXPECT_TRUE(alone.weights.isfinite().all().item<bool>());
+  for (const int ranks : {2, 3, 5})
+    for (const Outcome& outcome : train(ranks, 0, 4)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+  save_to_ = run_.folder.path() / "checkpoint";
+  begin_checkpoint(save_to_).value();
+  train(3, 0, 2);
+  const auto saved = std::exchange(save_to_, {});
+  const Outcome resumed = train(2, 2, 4, saved).front();
+  EXPECT_TRUE(resumed.weights.equal(alone.weights));
+  EXPECT_TRUE(resumed.state.equal(alone.state));
 }
 
 TEST_F(TrainerTest, EveryObjectiveGivesTheSameBitsOnAnyNumberOfRanks) {
@@ -222,7 +237,7 @@ TEST_F(TrainerTest, SavedAndResumedInTheMiddleTheSameBits) {
   for (const int ranks : {1, 4}) {
     const Outcome resumed = train(ranks, 3, 6, saved).front();
     EXPECT_TRUE(resumed.weights.equal(whole.weights)) << ranks << " ranks";
-    EXPECT_TRUE(resumed.exp_avg_sq.equal(whole.exp_avg_sq));
+    EXPECT_TRUE(resumed.state.equal(whole.state));
     EXPECT_EQ(resumed.losses, std::vector<double>(whole.losses.begin() + 3, whole.losses.end()));
   }
 }
