@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/config/adapter_config.hpp"
 #include "common/core/clock.hpp"
 #include "common/record/evaluation.hpp"
 #include "common/record/snapshot.hpp"
@@ -24,6 +25,7 @@ class Worker {
   Status open_dataset();
   Status build_start_model();
   Status prepare_references();
+  Status add_adapter();
   Status evaluate_start_model();
   Status take_up();
   Status take_step();
@@ -56,6 +58,7 @@ class Worker {
   std::vector<NormObjective> norms_;
   std::optional<References> references_;  ///< when a norm's objective needs them
   std::unique_ptr<T5> start_model_;       ///< until training takes it up
+  std::string base_sha256_;               ///< of its weights, when an adapter is trained
   std::unique_ptr<Trainer> trainer_;
   std::int64_t step_ = 0;
   std::int64_t checkpointed_ = -1, measured_ = -1, pictured_ = -1;  ///< steps of the newest ones
@@ -68,6 +71,7 @@ Status train_loop(const WorkerContext& context) {
   PLUMBLINE_TRY(worker.open_dataset());
   PLUMBLINE_TRY(worker.build_start_model());
   PLUMBLINE_TRY(worker.prepare_references());
+  PLUMBLINE_TRY(worker.add_adapter());
   PLUMBLINE_TRY(worker.evaluate_start_model());
   PLUMBLINE_TRY(worker.take_up());
   for (;;) {
@@ -161,6 +165,25 @@ Status Worker::prepare_references() {
   return announce("reference", 0, file);
 }
 
+/// With LoRA the start model stays as it is, and is what its log-probs were computed with; adapters beside it are
+/// trained.
+Status Worker::add_adapter() {
+  const LoraConfig& lora = config().lora;
+  if (lora.rank == 0) return {};
+  base_sha256_ = weights_hash(*start_model_);
+  const auto add = [&]() -> Status {
+    PLUMBLINE_TRY(check_targets(lora, start_model_->config()));
+    start_model_->add_adapter(lora);
+    if (lora.init != "random") return load_adapter(*start_model_->adapter(), lora.init);
+    start_model_->adapter()->initialize(config().seed);
+    return {};
+  };
+  PLUMBLINE_TRY(agree(context_.collective, add()));
+  log_info("adapters of rank " + std::to_string(lora.rank) + ": " +
+           std::to_string(start_model_->trained().flat_size()) + " trained parameters");
+  return {};
+}
+
 /// Step 0 of every evaluation, once a run: what training has to be measured against.
 Status Worker::evaluate_start_model() {
   PLUMBLINE_ASSIGN(const bool is_there, exists(context_.layout.evaluation_rows(Step(0))));
@@ -178,7 +201,7 @@ Status Worker::take_up() {
       PLUMBLINE_ASSIGN(const CheckpointState saved, read_checkpoint_state(folder));
       PLUMBLINE_TRY(check_resumable(saved, state(), folder));
       if (rank() == 0) PLUMBLINE_TRY(verify_checkpoint(folder));
-      PLUMBLINE_TRY(load_weights(*start_model_, folder / kModelFile));
+      PLUMBLINE_TRY(load_trained(folder, *start_model_));
       step_ = saved.step.value();
     }
     if (step_ != welcome.start_step)
@@ -251,8 +274,9 @@ Status Worker::save_checkpoint() {
   PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
                                                             dataset_->tokenizer(), state()));
   for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
-                                                    checkpoint_parts(dataset_->tokenizer(), trainer_->optimizer())}));
+    PLUMBLINE_TRY(
+        context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
+                                          checkpoint_parts(model(), trainer_->optimizer(), dataset_->tokenizer())}));
   const std::string hash = context_.session.committed(step_);
   checkpointed_ = step_;
   log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);
@@ -321,6 +345,7 @@ CheckpointState Worker::state() const {
   state.dataset_hash = dataset_->content_hash();
   state.tokenizer = dataset_->info().tokenizer;
   state.fingerprint = context_.fingerprint;
+  state.base_sha256 = base_sha256_;
   return state;
 }
 

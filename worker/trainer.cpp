@@ -33,7 +33,8 @@ DropoutKey dropout_key(std::uint64_t seed, std::int64_t step, int lane, std::siz
 
 /// What the model computes for the batch, every output counted that its norm trains on.
 double batch_flops(const GlobalBatch& batch, const Split& split, const std::vector<NormObjective>& norms,
-                   const ModelConfig& model, const TrainConfig& train) {
+                   const ModelConfig& model, const RunConfig& config) {
+  const TrainConfig& train = config.train;
   double flops = 0;
   for (const Lane& lane : batch.lanes)
     for (const MicroBatch& micro : lane.micro_batches)
@@ -43,7 +44,8 @@ double batch_flops(const GlobalBatch& batch, const Split& split, const std::vect
           if (split.length(row, side) > 0 && is_used(norms[split.norm(row)], split.kind(row), side))
             outputs.push_back(std::min(split.length(row, side), train.max_output_tokens));
         if (!outputs.empty())
-          flops += training_flops(model, std::min(split.length(row, Side::kSource), train.max_source_tokens), outputs);
+          flops += training_flops(model, std::min(split.length(row, Side::kSource), train.max_source_tokens), outputs,
+                                  config.lora);
       }
   return flops;
 }
@@ -108,19 +110,19 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       plan_(std::move(plan)),
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
       ranks_(collective.size()),
-      optimizer_(make_optimizer(config.optimizer, model_->parameters())),
+      optimizer_(make_optimizer(config.optimizer, model_->trained())),
       kl_rows_(dataset.train(), norms_, references, config_.train),
-      gradients_(lanes_, config.train.lanes, model_->parameters().flat_size(), model_->parameters().flat().options()),
+      gradients_(lanes_, config.train.lanes, model_->trained().flat_size(), model_->trained().flat().options()),
       sums_(lanes_, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
             at::TensorOptions(at::kDouble)),
       kl_sums_(lanes_, config.train.lanes, std::ssize(norms_), at::TensorOptions(at::kDouble)),
-      gradient_reducer_(collective, config.train.lanes, model_->parameters().flat_size(),
-                        model_->parameters().flat().options()),
+      gradient_reducer_(collective, config.train.lanes, model_->trained().flat_size(),
+                        model_->trained().flat().options()),
       sums_reducer_(collective, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
-                    model_->parameters().flat().options().dtype(at::kDouble)),
+                    model_->trained().flat().options().dtype(at::kDouble)),
       kl_reducer_(collective, config.train.lanes, std::ssize(norms_),
-                  model_->parameters().flat().options().dtype(at::kDouble)),
-      gradient_(model_->parameters().new_flat()),
+                  model_->trained().flat().options().dtype(at::kDouble)),
+      gradient_(model_->trained().new_flat()),
       sum_(at::zeros({static_cast<std::int64_t>(num_slots(norms_.size()))}, gradient_.options().dtype(at::kDouble))),
       kl_sum_(at::zeros({std::ssize(norms_)}, gradient_.options().dtype(at::kDouble))) {}
 
@@ -143,7 +145,7 @@ Status Trainer::compute_kl(const GlobalBatch& batch, PhaseSeconds& phases) {
 
 void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& phases) {
   auto clock = Clock::now();
-  model_->parameters().bind_gradient(gradients_.next_lane());
+  model_->trained().bind_gradient(gradients_.next_lane());
   auto* slots = sums_.next_lane().mutable_data_ptr<double>();
   const auto& micro_batches = batch.lanes[static_cast<std::size_t>(lane)].micro_batches;
   for (std::size_t m = 0; m < micro_batches.size(); ++m) {
@@ -186,7 +188,7 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
   report.loss = weighted_loss(norms_, report.sums);
   report.source_tokens = batch.source_tokens;
   report.output_tokens = batch.output_tokens;
-  report.model_flops = batch_flops(batch, dataset_.train(), norms_, model_->config(), config_.train);
+  report.model_flops = batch_flops(batch, dataset_.train(), norms_, model_->config(), config_);
   report.peak_flops_per_second = 1e9 * config_.workers.peak_gflops * ranks_;
   report.gradient_norm = gradient_norm(gradient_);
   if (!std::isfinite(report.gradient_norm) || !std::isfinite(report.loss))

@@ -5,6 +5,7 @@
 #include <map>
 #include <system_error>
 
+#include "common/config/adapter_config.hpp"
 #include "common/core/files.hpp"
 #include "worker/model/safetensors.hpp"
 
@@ -52,9 +53,10 @@ Status load_part(const fs::path& file, const OptimizerPart& part) {
 
 std::string optimizer_file(const OptimizerPart& part) { return "optimizer-" + part.name + ".safetensors"; }
 
-int checkpoint_parts(const Tokenizer& tokenizer, const Optimizer& optimizer) {
+int checkpoint_parts(const T5& model, const Optimizer& optimizer, const Tokenizer& tokenizer) {
   constexpr int kModelAndState = 3;  // config.json, model.safetensors, state.json
-  return kModelAndState + static_cast<int>(tokenizer.hf_files().size() + optimizer.state().size());
+  const int adapter = model.adapter() != nullptr ? 2 : 0;
+  return kModelAndState + adapter + static_cast<int>(tokenizer.hf_files().size() + optimizer.state().size());
 }
 
 Status begin_checkpoint(const fs::path& folder) {
@@ -73,6 +75,11 @@ Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, 
     if (rank == 0) {
       PLUMBLINE_TRY(save_model(model, folder));
       files.insert(files.end(), {kModelConfigFile, kModelFile});
+      if (const Adapter* adapter = model.adapter()) {
+        PLUMBLINE_TRY(save_adapter(*adapter, folder / kAdapterFolder));
+        for (const char* file : {kAdapterConfigFile, kAdapterFile})
+          files.push_back(std::string(kAdapterFolder) + "/" + file);
+      }
       for (const auto& [name, content] : tokenizer.hf_files()) {
         PLUMBLINE_TRY(write_file_atomically(folder / name, content));
         files.push_back(name);
@@ -126,7 +133,19 @@ Status check_resumable(const CheckpointState& saved, const CheckpointState& run,
     return data_error("the checkpoint was trained with seed " + std::to_string(saved.seed) + ", the run has seed " +
                           std::to_string(run.seed),
                       where, "Set the seed back, or start a new run with model.init set to the checkpoint.");
+  const auto shown = [](const std::string& hash) { return hash.empty() ? "none" : hash.substr(0, 12) + "…"; };
+  if (saved.base_sha256 != run.base_sha256)
+    return data_error("the checkpoint's adapter was trained beside another start model (" + shown(saved.base_sha256) +
+                          ") than this run's (" + shown(run.base_sha256) + ")",
+                      where,
+                      "Put back the weights in model.init that the run began with, or start a new run with model.init "
+                      "set to the checkpoint, whose weights have the adapter merged into them.");
   return {};
+}
+
+Status load_trained(const fs::path& folder, T5& model) {
+  if (Adapter* adapter = model.adapter()) return load_adapter(*adapter, folder / kAdapterFolder);
+  return load_weights(model, folder / kModelFile);
 }
 
 Status load_optimizer(const fs::path& folder, Optimizer& optimizer) {

@@ -3,10 +3,13 @@
 // names and state.json. Parts are written into the partial folder; the coordinator checks them, writes the manifest and
 // renames.
 //
-// Every rank holds all weights and all of the optimizer's state, so any rank can write any part: rank 0 the model, the
-// tokenizer's files and state.json, rank 1 + i (mod world) the optimizer's part i. Errors: a full disk is a run error
-// that names the path, and the partial folder is removed; a part that does not fit the run is a data error naming file
-// and tensor. Training thread only.
+// A model with an adapter is saved twice: model.safetensors has the adapter merged into it, for whoever uses the model;
+// adapter/ has what was trained, as peft has it, and is what a resume puts beside the start model.
+//
+// Every rank holds all weights and all of the optimizer's state, so any rank can write any part: rank 0 the model,
+// its adapter, the tokenizer's files and state.json, rank 1 + i (mod world) the optimizer's part i. Errors: a full disk
+// is a run error that names the path, and the partial folder is removed; a part that does not fit the run is a data
+// error naming file and tensor. Training thread only.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -35,7 +38,7 @@ struct WrittenPart {
 };
 
 /// How many files a checkpoint has in all.
-int checkpoint_parts(const Tokenizer& tokenizer, const Optimizer& optimizer);
+int checkpoint_parts(const T5& model, const Optimizer& optimizer, const Tokenizer& tokenizer);
 
 /// Makes `folder` anew and empty; a partial folder that a crash left behind is removed. Rank 0 calls it, before the
 /// rest.
@@ -48,8 +51,10 @@ Result<std::vector<WrittenPart>> write_checkpoint_parts(const std::filesystem::p
 
 /// state.json of a checkpoint.
 Result<CheckpointState> read_checkpoint_state(const std::filesystem::path& folder);
-/// Refuses to go on with another dataset, tokenizer or seed than the checkpoint's.
+/// Refuses to go on with another dataset, tokenizer, seed or (with an adapter) start model than the checkpoint's.
 Status check_resumable(const CheckpointState& saved, const CheckpointState& run, const std::filesystem::path& folder);
+/// Reads what was trained: the weights, or with an adapter the adapter.
+Status load_trained(const std::filesystem::path& folder, T5& model);
 /// Reads the optimizer's state.
 Status load_optimizer(const std::filesystem::path& folder, Optimizer& optimizer);
 

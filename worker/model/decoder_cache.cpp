@@ -42,7 +42,7 @@ at::Tensor attend(const at::Tensor& query, const at::Tensor& keys, const at::Ten
 std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> T5::start_cache(const at::Tensor& memory_BSD,
                                                                        const at::Tensor& source_mask_BS) const {
   const at::NoGradGuard no_grad;
-  parameters_.refresh();
+  refresh();
   const std::int64_t B = memory_BSD.size(0), S = memory_BSD.size(1), H = config_.num_heads, K = config_.d_kv;
   auto cache =
       std::unique_ptr<DecoderCache, void (*)(DecoderCache*)>(new DecoderCache, [](DecoderCache* c) { delete c; });

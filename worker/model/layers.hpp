@@ -1,4 +1,4 @@
-// What T5's blocks are made of beside their products: their weights, dropout, relative position buckets, masks.
+// What T5's blocks are made of beside their products: their weights, relative position buckets, masks.
 // Nothing here fails at run time: shapes are the caller's bug.
 //
 // Axes: B rows, S source tokens, T output tokens, H heads, K d_kv, D d_model, N = tokens x rows, F d_ff.
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/config/run_config.hpp"
+#include "worker/model/dropout.hpp"
 #include "worker/model/projection.hpp"
 #include "worker/torch_pch.hpp"
 
@@ -31,37 +32,6 @@ struct Stack {
   at::Tensor relative_bias;  ///< [buckets,H]
   at::Tensor final_norm;     ///< [D]
 };
-
-/// One inverted dropout (Srivastava et al. 2014): its mask can be applied again, to the gradient or when activations
-/// are computed anew. A function of (stream, shape) alone, whatever the number of threads. On the CPU masks come from a
-/// counter-based hash, 16 bits an element (so the rate is exact to 2^-17); elsewhere from a generator of the device.
-class DropoutMask {
- public:
-  DropoutMask() = default;  ///< the identity
-  DropoutMask(double rate, std::uint64_t stream) : rate_(rate), stream_(stream) {}
-  [[nodiscard]] bool active() const { return rate_ > 0; }
-  /// x, contiguous, times the mask, in place.
-  void apply_(at::Tensor& x) const;
-
- private:
-  double rate_ = 0;
-  std::uint64_t stream_ = 0;
-};
-
-/// The masks of one pass: the n-th is a function of (seed, n). Default-constructed or rate 0: identities.
-class Dropout {
- public:
-  Dropout() = default;
-  Dropout(double rate, std::uint64_t seed) : rate_(rate), seed_(seed) {}
-  DropoutMask next();
-
- private:
-  double rate_ = 0;
-  std::uint64_t seed_ = 0, calls_ = 0;
-};
-
-/// SplitMix64's finaliser (Steele, Lea & Flood 2014): streams of neighbouring keys have nothing in common.
-std::uint64_t mix(std::uint64_t x);
 
 /// T5's buckets of the distances `relative` = key position - query position (int64, any shape); int64 in [0, buckets).
 at::Tensor relative_buckets(const at::Tensor& relative, bool bidirectional, int buckets, int max_distance);

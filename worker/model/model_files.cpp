@@ -12,8 +12,12 @@ namespace plumbline {
 Status save_model(const T5& model, const std::filesystem::path& folder) {
   const at::NoGradGuard no_grad;
   std::vector<NamedTensor> tensors;
-  for (const auto& spec : model.parameters().specs())
-    tensors.push_back({spec.name, model.parameters().get(spec.name).detach()});
+  const Adapter* adapter = model.adapter();
+  for (const auto& spec : model.parameters().specs()) {
+    const at::Tensor weight = model.parameters().get(spec.name).detach();
+    const bool adapted = adapter != nullptr && adapter->is_beside(spec.name);
+    tensors.push_back({spec.name, adapted ? adapter->merged(spec.name, weight) : weight});
+  }
   PLUMBLINE_TRY(write_file_atomically(folder / "config.json", to_hf_config(model.config()).dump(2) + "\n"));
   return write_safetensors(folder / "model.safetensors", tensors);
 }

@@ -54,6 +54,10 @@ void Parameters::refresh() const {
   compute_flat_.copy_(flat_);
 }
 
+void Parameters::freeze() {
+  for (at::Tensor& view : views_) view.requires_grad_(false);
+}
+
 void Parameters::bind_gradient(const at::Tensor& flat_gradient) {
   PLUMBLINE_CHECK(flat_gradient.dim() == 1 && flat_gradient.size(0) == flat_size_ && flat_gradient.is_contiguous() &&
                       flat_gradient.scalar_type() == at::kFloat,

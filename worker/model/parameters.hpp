@@ -33,6 +33,7 @@ class Parameters {
   [[nodiscard]] std::int64_t flat_size() const { return flat_size_; }
   /// Leaf views into the flat buffer, requires_grad; `.grad` is a view into the gradient buffer after bind_gradient.
   [[nodiscard]] const at::Tensor& get(const std::string& name) const;
+  [[nodiscard]] bool has(const std::string& name) const { return index_.contains(name); }
   /// The same as the products use it: get(name) itself, or its bf16 copy.
   [[nodiscard]] const at::Tensor& compute(const std::string& name) const;
   [[nodiscard]] at::ScalarType compute_type() const { return compute_type_; }
@@ -44,6 +45,8 @@ class Parameters {
     return flat_;
   }
   [[nodiscard]] const at::Tensor& flat() const { return flat_; }
+  /// From now on no gradient of these parameters is computed.
+  void freeze();
   /// Make every parameter's .grad a view into `flat_gradient` ([flat_size], fp32): backward accumulates there.
   void bind_gradient(const at::Tensor& flat_gradient);
   [[nodiscard]] at::Tensor new_flat() const;  ///< zeroed, [flat_size], 64-byte aligned

@@ -10,23 +10,69 @@ at::Tensor& gradient_of(const at::Tensor& leaf) {
   return gradient;
 }
 
-at::Tensor Projection::forward(const at::Tensor& x) const { return at::mm(x, compute_.t()); }
+namespace {
+
+/// gradient (fp32) + scale dy^T x.
+void add_gradient(const at::Tensor& leaf, const at::Tensor& dy, const at::Tensor& x, double scale = 1) {
+  at::Tensor& gradient = gradient_of(leaf);
+  if (dy.scalar_type() == at::kFloat)
+    gradient.addmm_(dy.t(), x, 1,
+                    scale);  // Straight into the buffer: no product of its own to be written, read and added.
+  else
+    gradient.add_(at::mm(dy.t(), x), scale);
+}
+
+}  // namespace
+
+at::Tensor LowRank::masked(const at::Tensor& x) const {
+  if (!mask.active()) return x;
+  at::Tensor dropped = x.clone();
+  mask.apply_(dropped);
+  return dropped;
+}
+
+void LowRank::forward(at::Tensor& y, const at::Tensor& x) const {
+  y.addmm_(at::mm(masked(x), a_RI.t()), b_OR.t(), 1, scale);
+}
+
+void LowRank::backward(const at::Tensor& dy, const at::Tensor& x, at::Tensor& dx) const {
+  const at::Tensor input = masked(x);
+  const at::Tensor dinner = at::mm(dy, b_OR).mul_(scale);
+  add_gradient(master_b_OR, dy, at::mm(input, a_RI.t()), scale);
+  add_gradient(master_a_RI, dinner, input);
+  if (!mask.active()) {
+    dx.addmm_(dinner, a_RI);
+    return;
+  }
+  at::Tensor dinput = at::mm(dinner, a_RI);
+  mask.apply_(dinput);
+  dx.add_(dinput);
+}
+
+Projection Projection::dropping(layers::Dropout& dropout) const {
+  Projection result = *this;
+  if (adapter_) result.adapter_->mask = dropout.next();
+  return result;
+}
+
+at::Tensor Projection::forward(const at::Tensor& x) const {
+  at::Tensor y = at::mm(x, compute_.t());
+  if (adapter_) adapter_->forward(y, x);
+  return y;
+}
 
 at::Tensor Projection::forward_onto(const at::Tensor& residual, const at::Tensor& x) const {
-  if (x.scalar_type() == at::kFloat) return at::addmm(residual, x, compute_.t());
-  return passes::add(residual, at::mm(x, compute_.t()));
+  if (x.scalar_type() != at::kFloat) return passes::add(residual, forward(x));
+  at::Tensor y = at::addmm(residual, x, compute_.t());
+  if (adapter_) adapter_->forward(y, x);
+  return y;
 }
 
 at::Tensor Projection::backward(const at::Tensor& dy, const at::Tensor& x, at::Tensor onto) const {
-  if (master_.requires_grad()) {
-    at::Tensor& gradient = gradient_of(master_);
-    if (dy.scalar_type() == at::kFloat)
-      gradient.addmm_(dy.t(), x);  // Straight into the buffer: no product of its own to be written, read and added.
-    else
-      gradient.add_(at::mm(dy.t(), x));
-  }
-  if (!onto.defined()) return at::mm(dy, compute_);
-  return onto.addmm_(dy, compute_);
+  if (master_.requires_grad()) add_gradient(master_, dy, x);
+  at::Tensor dx = onto.defined() ? onto.addmm_(dy, compute_) : at::mm(dy, compute_);
+  if (adapter_) adapter_->backward(dy, x, dx);
+  return dx;
 }
 
 }  // namespace plumbline

@@ -4,6 +4,9 @@
 //
 // Axes: N tokens x rows, I inputs, O outputs.
 #pragma once
+#include <optional>
+
+#include "worker/model/dropout.hpp"
 #include "worker/torch_pch.hpp"
 
 namespace plumbline {
@@ -11,12 +14,31 @@ namespace plumbline {
 /// Where a leaf's gradient is added: its .grad, made (zero) if there is none.
 at::Tensor& gradient_of(const at::Tensor& leaf);
 
+/// A LoRA adapter beside a projection: adds scale (mask(x) A^T) B^T. Masters are leaves, fp32; compute: what products
+/// use.
+struct LowRank {
+  at::Tensor master_a_RI, master_b_OR, a_RI, b_OR;
+  double scale = 1;
+  layers::DropoutMask mask;  ///< of its input, in one pass
+
+  [[nodiscard]] at::Tensor masked(const at::Tensor& x_NI) const;
+  /// Adds to y_NO.
+  void forward(at::Tensor& y_NO, const at::Tensor& x_NI) const;
+  /// A's and B's gradients are added to their .grad, x's to dx_NI.
+  void backward(const at::Tensor& dy_NO, const at::Tensor& x_NI, at::Tensor& dx_NI) const;
+};
+
 class Projection {
  public:
   Projection() = default;
   /// `master_OI`: leaf, fp32. `compute_OI`: what products use, the same tensor or its bf16 copy.
   Projection(at::Tensor master_OI, at::Tensor compute_OI)
       : master_(std::move(master_OI)), compute_(std::move(compute_OI)) {}
+  /// With an adapter. The weight itself may be frozen (its master requires no gradient): then none is computed.
+  Projection(at::Tensor master_OI, at::Tensor compute_OI, LowRank adapter)
+      : master_(std::move(master_OI)), compute_(std::move(compute_OI)), adapter_(std::move(adapter)) {}
+  /// The same projection in a pass whose adapters drop inputs: its mask is the next of `dropout`.
+  [[nodiscard]] Projection dropping(layers::Dropout& dropout) const;
   [[nodiscard]] bool defined() const { return master_.defined(); }
   [[nodiscard]] const at::Tensor& master() const { return master_; }
   [[nodiscard]] const at::Tensor& compute() const { return compute_; }
@@ -31,6 +53,7 @@ class Projection {
 
  private:
   at::Tensor master_, compute_;
+  std::optional<LowRank> adapter_;
 };
 
 }  // namespace plumbline

@@ -101,6 +101,14 @@ class Kept {
   std::shared_ptr<std::optional<State>> kept_ = std::make_shared<std::optional<State>>();
 };
 
+AttentionWeights dropping(const AttentionWeights& w, Dropout& dropout) {
+  return {w.q.dropping(dropout), w.k.dropping(dropout), w.v.dropping(dropout), w.o.dropping(dropout)};
+}
+
+FeedForwardWeights dropping(const FeedForwardWeights& w, Dropout& dropout) {
+  return {w.activation, w.wi_0.dropping(dropout), w.wi_1.dropping(dropout), w.wo.dropping(dropout)};
+}
+
 /// Attention between heads. q of T x B and k, v of S x B are time-major [N,H*K]; no scaling (T5).
 struct Attention {
   std::int64_t batch, heads;  ///< B*H, H
@@ -179,7 +187,7 @@ at::Tensor embed(const at::Tensor& tokens, const Projection& embedding, Pass& pa
 
 at::Tensor self_attention(const at::Tensor& x, const Block& block, const at::Tensor& bias, const at::Tensor& mask_BT,
                           Pass& pass) {
-  const AttentionWeights& w = block.self;
+  const AttentionWeights w = dropping(block.self, pass.adapter_dropout);
   const Norm norm{block.self_norm, pass.epsilon, pass.type};
   const Attention attention{pass.rows * pass.heads, pass.heads, {bias.detach(), mask_BT}, pass.dropout.next()};
   const DropoutMask mask = pass.dropout.next();
@@ -195,19 +203,21 @@ at::Tensor self_attention(const at::Tensor& x, const Block& block, const at::Ten
     y = onto(x, kept.forward(recording).heads.context, w.o, mask);
   }
   if (!recording) return y;
-  return record({x, bias}, y, [=, x = x.detach(), type = pass.type](const at::Tensor& gradient) -> Tensors {
-    const AttentionState s = kept.backward();
-    at::Tensor dbias = at::zeros_like(attention.terms.bias_HTS);
-    const auto d = attention.backward(s.heads, w.o.backward(masked(gradient, mask, type), s.heads.context), dbias);
-    at::Tensor dn = w.q.backward(d.q, s.normed.y);
-    dn = w.k.backward(d.k, s.normed.y, dn);
-    dn = w.v.backward(d.v, s.normed.y, dn);
-    return {norm.backward(dn, x, s.normed.inverse, gradient), dbias};
-  });
+  return record(
+      {x, bias}, y,
+      [=, x = x.detach(), type = pass.type, learns_bias = bias.requires_grad()](const at::Tensor& gradient) -> Tensors {
+        const AttentionState s = kept.backward();
+        at::Tensor dbias = learns_bias ? at::zeros_like(attention.terms.bias_HTS) : at::Tensor();
+        const auto d = attention.backward(s.heads, w.o.backward(masked(gradient, mask, type), s.heads.context), dbias);
+        at::Tensor dn = w.q.backward(d.q, s.normed.y);
+        dn = w.k.backward(d.k, s.normed.y, dn);
+        dn = w.v.backward(d.v, s.normed.y, dn);
+        return {norm.backward(dn, x, s.normed.inverse, gradient), dbias};
+      });
 }
 
 at::Tensor cross_attention(const at::Tensor& x, const Block& block, const Memory& memory, Pass& pass) {
-  const AttentionWeights& w = block.cross;
+  const AttentionWeights w = dropping(block.cross, pass.adapter_dropout);
   const Norm norm{block.cross_norm, pass.epsilon, pass.type};
   const Attention attention{pass.rows * pass.heads, pass.heads, {{}, memory.mask_RS}, pass.dropout.next()};
   const DropoutMask mask = pass.dropout.next();
@@ -239,7 +249,7 @@ at::Tensor cross_attention(const at::Tensor& x, const Block& block, const Memory
 }
 
 at::Tensor feed_forward(const at::Tensor& x, const Block& block, Pass& pass) {
-  const FeedForwardWeights& w = block.ff;
+  const FeedForwardWeights w = dropping(block.ff, pass.adapter_dropout);
   const Norm norm{block.ff_norm, pass.epsilon, pass.type};
   const DropoutMask hidden_mask = pass.dropout.next(), mask = pass.dropout.next();
   const bool recording = is_recording({x});

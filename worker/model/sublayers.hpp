@@ -18,7 +18,7 @@ struct Pass {
   double epsilon = 1e-6;
   at::ScalarType type = at::kFloat;  ///< of what enters products: fp32 or bf16
   bool recompute = false;
-  Dropout dropout;
+  Dropout dropout, adapter_dropout;  ///< of the model's sublayers; of the inputs of LoRA adapters
 };
 
 /// The memory that a decoder attends to: states_MD of the products' type, time-major over S tokens of B sources,

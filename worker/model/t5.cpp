@@ -5,6 +5,8 @@
 #include <cmath>
 #include <string>
 
+#include "common/core/check.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -50,14 +52,24 @@ std::vector<ParameterSpec> specs_of(const ModelConfig& c) {
   return specs;
 }
 
-Projection projection_of(const Parameters& p, const std::string& name) { return {p.get(name), p.compute(name)}; }
+/// The model's weights by name, and what stands beside them.
+struct Weights {
+  const Parameters& parameters;
+  const Adapter* adapter;  ///< null when there is none
 
-layers::AttentionWeights attention_of(const Parameters& p, const std::string& prefix) {
-  return {projection_of(p, prefix + "q.weight"), projection_of(p, prefix + "k.weight"),
-          projection_of(p, prefix + "v.weight"), projection_of(p, prefix + "o.weight")};
+  [[nodiscard]] const at::Tensor& get(const std::string& name) const { return parameters.get(name); }
+  [[nodiscard]] Projection projection(const std::string& name) const {
+    if (adapter == nullptr || !adapter->is_beside(name)) return {parameters.get(name), parameters.compute(name)};
+    return {parameters.get(name), parameters.compute(name), adapter->beside(name)};
+  }
+};
+
+layers::AttentionWeights attention_of(const Weights& p, const std::string& prefix) {
+  return {p.projection(prefix + "q.weight"), p.projection(prefix + "k.weight"), p.projection(prefix + "v.weight"),
+          p.projection(prefix + "o.weight")};
 }
 
-layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
+layers::Stack stack_of(const Weights& p, const ModelConfig& c, const char* stack, int num_layers, bool decoder) {
   layers::Stack result;
   for (int i = 0; i < num_layers; ++i) {
     const std::string block = block_name(stack, i), ff = block + (decoder ? "2." : "1."),
@@ -71,9 +83,9 @@ layers::Stack stack_of(const Parameters& p, const ModelConfig& c, const char* st
     }
     const FeedForward kind = feed_forward_of(c.feed_forward_proj);
     b.ff.activation = kind.activation;
-    b.ff.wi_0 = projection_of(p, dense + (kind.gated ? "wi_0.weight" : "wi.weight"));
-    if (kind.gated) b.ff.wi_1 = projection_of(p, dense + "wi_1.weight");
-    b.ff.wo = projection_of(p, dense + "wo.weight");
+    b.ff.wi_0 = p.projection(dense + (kind.gated ? "wi_0.weight" : "wi.weight"));
+    if (kind.gated) b.ff.wi_1 = p.projection(dense + "wi_1.weight");
+    b.ff.wo = p.projection(dense + "wo.weight");
     b.ff_norm = p.get(ff + "layer_norm.weight");
     result.blocks.push_back(std::move(b));
   }
@@ -105,11 +117,29 @@ Precision precision_of(const TrainConfig& train) {
 
 T5::T5(const ModelConfig& config, at::Device device, Precision precision)
     : config_(config),
-      parameters_(specs_of(config), device, precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
-      encoder_(stack_of(parameters_, config, "encoder", config.num_layers, false)),
-      decoder_(stack_of(parameters_, config, "decoder", config.num_decoder_layers, true)),
-      shared_(projection_of(parameters_, "shared.weight")),
-      head_(config.tie_word_embeddings ? shared_ : projection_of(parameters_, "lm_head.weight")) {}
+      parameters_(specs_of(config), device, precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat) {
+  build();
+}
+
+void T5::build() {
+  const Weights weights{parameters_, adapter_.get()};
+  encoder_ = stack_of(weights, config_, "encoder", config_.num_layers, false);
+  decoder_ = stack_of(weights, config_, "decoder", config_.num_decoder_layers, true);
+  shared_ = weights.projection("shared.weight");
+  head_ = config_.tie_word_embeddings ? shared_ : weights.projection("lm_head.weight");
+}
+
+void T5::add_adapter(const LoraConfig& config) {
+  PLUMBLINE_CHECK(adapter_ == nullptr, "the model has an adapter already");
+  parameters_.freeze();
+  adapter_ = std::make_unique<Adapter>(config, parameters_);
+  build();
+}
+
+void T5::refresh() const {
+  parameters_.refresh();
+  if (adapter_) adapter_->parameters().refresh();
+}
 
 Precision T5::precision() const {
   return parameters_.compute_type() == at::kBFloat16 ? Precision::kBf16 : Precision::kFp32;
@@ -136,12 +166,15 @@ layers::Pass T5::pass_over(std::int64_t rows, std::optional<DropoutKey> key, std
           .type = parameters_.compute_type(),
           .recompute = activations_ == Activations::kRecompute,
           .dropout = key ? layers::Dropout(config_.dropout_rate, layers::mix(layers::mix(key->seed) + pass))
-                         : layers::Dropout()};
+                         : layers::Dropout(),
+          .adapter_dropout = key && adapter_ ? layers::Dropout(adapter_->config().dropout,
+                                                               layers::mix(layers::mix(layers::mix(key->seed) + pass)))
+                                             : layers::Dropout()};
 }
 
 at::Tensor T5::encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
                       std::optional<DropoutKey> dropout) const {
-  parameters_.refresh();
+  refresh();
   const std::int64_t B = source_BS.size(0), S = source_BS.size(1);
   layers::Pass pass = pass_over(B, dropout, 1);
   at::Tensor x = layers::embed(source_BS.t().reshape({-1}), shared_, pass);
@@ -162,7 +195,7 @@ at::Tensor T5::decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, 
 
 at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,
                            const at::Tensor& memory_row_R, std::optional<DropoutKey> dropout) const {
-  parameters_.refresh();
+  refresh();
   const std::int64_t R = input_RT.size(0), T = input_RT.size(1), S = memory_BSD.size(1), B = memory_BSD.size(0);
   layers::Pass pass = pass_over(R, dropout, 2);
   at::Tensor x = layers::embed(input_RT.t().reshape({-1}), shared_, pass);

@@ -16,6 +16,7 @@
 
 #include "common/config/run_config.hpp"
 #include "common/core/result.hpp"
+#include "worker/model/adapter.hpp"
 #include "worker/model/layers.hpp"
 #include "worker/model/parameters.hpp"
 #include "worker/model/sublayers.hpp"
@@ -48,6 +49,13 @@ class T5 {
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] Parameters& parameters() { return parameters_; }
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  /// Puts a LoRA adapter (zero as it comes) beside the weights, which from now on stay as they are. Once; the targets
+  /// are the model's (check_targets).
+  void add_adapter(const LoraConfig& config);
+  [[nodiscard]] Adapter* adapter() { return adapter_.get(); }  ///< null when there is none
+  [[nodiscard]] const Adapter* adapter() const { return adapter_.get(); }
+  /// What training moves: the adapter's parameters when there is one, else all.
+  [[nodiscard]] Parameters& trained() { return adapter_ ? adapter_->parameters() : parameters_; }
   [[nodiscard]] Precision precision() const;
   void set_activations(Activations activations) { activations_ = activations; }
 
@@ -78,15 +86,19 @@ class T5 {
  private:
   [[nodiscard]] layers::Pass pass_over(std::int64_t rows, std::optional<DropoutKey> key, std::uint64_t pass) const;
 
+  void build();  ///< the stacks and the head, of what the parameters and the adapter are now
+  void refresh() const;
+
   ModelConfig config_;
   Parameters parameters_;
+  std::unique_ptr<Adapter> adapter_;
   layers::Stack encoder_, decoder_;
   Projection shared_, head_;  ///< [V,D]; the same when tied
   Activations activations_ = Activations::kKeep;
 };
 
-/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors. Read are also weights in
-/// shards (common/config/weight_files.hpp). Errors name the file and tensor.
+/// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors, with an adapter merged.
+/// Read are also weights in shards (common/config/weight_files.hpp). Errors name the file and tensor.
 Status save_model(const T5& model, const std::filesystem::path& folder);
 Result<std::unique_ptr<T5>> load_model(const std::filesystem::path& folder, at::Device device,
                                        Precision precision = Precision::kFp32);

@@ -53,7 +53,7 @@ TEST_F(CheckpointTest, EveryPartIsWrittenOnceByAnyNumberOfRanks) {
         EXPECT_EQ(part.sha256, sha256_file(partial() / part.file).value());
       }
     }
-    EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(*tokenizer_, *optimizer_));
+    EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
     for (const char* file : {kModelFile, kModelConfigFile, kStateFile, "optimizer-exp_avg.safetensors",
                              "optimizer-exp_avg_sq.safetensors"})
       EXPECT_TRUE(files.contains(file)) << file;
@@ -68,7 +68,7 @@ TEST_F(CheckpointTest, HasTheTokenizersFile) {
   tokenizer_ = load_sentencepiece(pieces, 100).value();
   begin_checkpoint(partial()).value();
   const auto parts = write(0, 1).value();
-  EXPECT_EQ(static_cast<int>(parts.size()), checkpoint_parts(*tokenizer_, *optimizer_));
+  EXPECT_EQ(static_cast<int>(parts.size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
   EXPECT_EQ(sha256_file(partial() / kSentencePieceFile).value(), sha256_file(pieces).value());
 }
 
@@ -91,7 +91,7 @@ TEST_F(CheckpointTest, AnOptimizersStateIsReadBackWhateverItIs) {
   for (const OptimizerConfig& config : {adamw, adafactor, with_mean}) {
     choose(config);
     begin_checkpoint(partial()).value();
-    EXPECT_EQ(static_cast<int>(write(0, 1).value().size()), checkpoint_parts(*tokenizer_, *optimizer_));
+    EXPECT_EQ(static_cast<int>(write(0, 1).value().size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
     const auto optimizer = make_optimizer(config, model_.parameters());
     load_optimizer(partial(), *optimizer).value();
     const auto saved = optimizer_->state(), read = optimizer->state();
@@ -101,6 +101,33 @@ TEST_F(CheckpointTest, AnOptimizersStateIsReadBackWhateverItIs) {
     numbers_of_parts.insert(read.size());
   }
   EXPECT_EQ(numbers_of_parts, (std::set<std::size_t>{2, 3, 4}));
+}
+
+TEST_F(CheckpointTest, AnAdapterIsSavedBesideWeightsThatHaveItMergedIntoThem) {
+  LoraConfig lora;
+  lora.rank = 2, lora.alpha = 3, lora.targets = {"v", "wo"};
+  model_.add_adapter(lora);
+  model_.adapter()->parameters().flat().copy_(at::arange(model_.adapter()->parameters().flat_size()).sin());
+  optimizer_ = make_optimizer({}, model_.trained());
+  begin_checkpoint(partial()).value();
+  std::set<std::string> files;
+  for (const int rank : {0, 1})
+    for (const auto& part : write(rank, 2).value()) files.insert(part.file);
+  EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
+  EXPECT_TRUE(files.contains("adapter/adapter_config.json") && files.contains("adapter/adapter_model.safetensors"));
+
+  T5 base(small_config(), at::kCPU);
+  base.initialize(3);
+  const auto merged = load_model(partial(), at::kCPU).value();
+  for (const auto& spec : base.parameters().specs())
+    EXPECT_EQ(merged->parameters().get(spec.name).equal(base.parameters().get(spec.name)),
+              !spec.name.ends_with(".v.weight") && !spec.name.ends_with(".wo.weight"))
+        << spec.name;
+  base.add_adapter(lora);
+  load_trained(partial(), base).value();
+  EXPECT_TRUE(base.trained().flat().equal(model_.trained().flat()));
+  const auto optimizer = make_optimizer({}, base.trained());
+  EXPECT_TRUE(load_optimizer(partial(), *optimizer).has_value());
 }
 
 TEST_F(CheckpointTest, AStalePartialFolderIsEmptied) {
@@ -120,6 +147,9 @@ TEST_F(CheckpointTest, RefusesToResumeAnotherRun) {
   EXPECT_NE(refused([](auto& s) { s.seed = 6; }).find("seed"), std::string::npos);
   EXPECT_NE(refused([](auto& s) { s.dataset_hash = "abd"; }).find("dataset"), std::string::npos);
   EXPECT_NE(refused([](auto& s) { s.tokenizer = "words"; }).find("tokenizer"), std::string::npos);
+  state_.base_sha256 = std::string(64, 'b');
+  EXPECT_NE(refused([](auto& s) { s.base_sha256 = std::string(64, 'c'); }).find("start model"), std::string::npos);
+  EXPECT_NE(refused([](auto& s) { s.base_sha256 = ""; }).find("(none)"), std::string::npos);
   EXPECT_EQ(refused([](auto& s) { s.fingerprint = "g"; }), "") << "another machine may take a run up";
 }
 

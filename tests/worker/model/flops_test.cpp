@@ -50,6 +50,25 @@ TEST(Flops, AreThriceThoseOfTheForwardPass) {
   }
 }
 
+/// Of S tokens in the encoder of one layer, and of T in a decoder of one: every product by hand.
+TEST(Flops, FrozenWeightsHaveNoGradientAndAdaptersDo) {
+  ModelConfig model = uneven();
+  model.num_layers = model.num_decoder_layers = 1;
+  const double d = 24, h = 15, ff = 34, S = 17, T = 11, r = 2;
+  LoraConfig lora;
+  lora.rank = 2, lora.targets = {"q", "v", "wo"};
+  const std::vector<std::int64_t> outputs{11};
+  const double attention = 3 * (4 * h * S * S + 4 * h * (T * T + S * T));
+  const double forward = forward_flops(model, S, outputs, 3) - attention / 3;  // of weights alone
+  const auto adapter = [&](double tokens, double in, double out) {
+    return 3 * (product(tokens, in, r) + product(tokens, r, out));
+  };
+  const double adapters = 2 * adapter(S, d, h) + adapter(S, ff, d)                        // encoder
+                          + 3 * adapter(T, d, h) + adapter(S, d, h) + adapter(T, ff, d);  // decoder; its cross v of S
+  const double expected = 2 * forward + attention + adapters;
+  EXPECT_NEAR(training_flops(model, 17, outputs, lora), expected, 1e-9 * expected);
+}
+
 TEST(Flops, APlainFeedForwardLayerHasOneProductLess) {
   ModelConfig model = uneven();
   model.feed_forward_proj = "relu";

@@ -13,7 +13,7 @@ namespace {
 
 /// What a rank holds after some steps.
 struct Outcome {
-  at::Tensor weights, state;  ///< of all parameters, and of all the optimizer's state
+  at::Tensor weights, state;  ///< all that is trained, and all of the optimizer's state
   std::vector<double> losses, norms;
   friend bool operator==(const Outcome& a, const Outcome& b) {
     return a.weights.equal(b.weights) && a.state.equal(b.state) && a.losses == b.losses && a.norms == b.norms;
@@ -24,7 +24,7 @@ Outcome outcome_of(Trainer& trainer) {
   std::vector<at::Tensor> state;
   for (const OptimizerPart& part : trainer.optimizer().state())
     for (const auto& [name, tensor] : part.tensors) state.push_back(tensor.reshape({-1}));
-  return {trainer.model().parameters().flat().detach().clone(), at::cat(state), {}, {}};
+  return {trainer.model().trained().flat().detach().clone(), at::cat(state), {}, {}};
 }
 
 class TrainerTest : public testing::Test {
@@ -35,7 +35,11 @@ class TrainerTest : public testing::Test {
     run_ranks(ranks, [&](Collective& collective) {
       auto model = run_.start_model();
       const References references = compute_references(*model, run_.reference_work(), collective).value();
-      if (!from.empty()) load_weights(*model, from / kModelFile).value();
+      if (run_.config.lora.rank > 0) {
+        model->add_adapter(run_.config.lora);
+        model->adapter()->initialize(run_.config.seed);
+      }
+      if (!from.empty()) load_trained(from, *model).value();
       auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, std::move(model), collective).value();
       if (!from.empty()) load_optimizer(from, trainer->optimizer()).value();
       std::vector<double> losses, norms;
@@ -84,6 +88,40 @@ TEST_F(TrainerTest, AdafactorGivesTheSameBitsOnAnyNumberOfRanksAndResumed) {
   const Outcome resumed = train(2, 2, 4, saved).front();
   EXPECT_TRUE(resumed.weights.equal(alone.weights));
   EXPECT_TRUE(resumed.state.equal(alone.state));
+}
+
+TEST_F(TrainerTest, AnAdapterGetsTheSameBitsOnAnyNumberOfRanksAndResumed) {
+  run_.config.lora.rank = 3, run_.config.lora.dropout = 0.2;
+  run_.config.lora.targets = {"q", "v", "o", "wi_0", "wo"};
+  const Outcome alone = train(1, 0, 4).front();
+  EXPECT_TRUE(alone.weights.isfinite().all().item<bool>());
+  for (const int ranks : {2, 3})
+    for (const Outcome& outcome : train(ranks, 0, 4)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+  save_to_ = run_.folder.path() / "checkpoint";
+  begin_checkpoint(save_to_).value();
+  train(3, 0, 2);
+  const auto saved = std::exchange(save_to_, {});
+  const Outcome resumed = train(2, 2, 4, saved).front();
+  EXPECT_TRUE(resumed.weights.equal(alone.weights));
+  EXPECT_TRUE(resumed.state.equal(alone.state));
+  run_.config.lora.dropout = 0;
+  EXPECT_FALSE(train(1, 0, 4).front() == alone) << "dropout before the adapters is at work";
+}
+
+TEST_F(TrainerTest, WithAnAdapterTheStartModelStaysAsItIs) {
+  run_.config.lora.rank = 2;
+  const auto collective = make_self_collective();
+  auto model = run_.start_model();
+  const References references = compute_references(*model, run_.reference_work(), *collective).value();
+  model->add_adapter(run_.config.lora);
+  model->adapter()->initialize(run_.config.seed);
+  const at::Tensor adapter = model->adapter()->parameters().flat().clone();
+  auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, std::move(model), *collective).value();
+  for (std::int64_t step = 0; step < 3; ++step) trainer->step(step).value();
+  EXPECT_TRUE(trainer->model().parameters().flat().equal(run_.start_model()->parameters().flat()));
+  EXPECT_FALSE(trainer->model().adapter()->parameters().flat().equal(adapter));
+  for (const auto& spec : trainer->model().parameters().specs())
+    EXPECT_FALSE(trainer->model().parameters().get(spec.name).grad().defined()) << spec.name;
 }
 
 TEST_F(TrainerTest, EveryObjectiveGivesTheSameBitsOnAnyNumberOfRanks) {
