@@ -17,7 +17,9 @@ MODELS = {
     "small": dict(d_model=192, d_kv=48, d_ff=288, num_layers=3, num_decoder_layers=3, num_heads=4, relative_attention_num_buckets=256,
                   relative_attention_max_distance=256),
     "t5-small": dict(d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_decoder_layers=8, num_heads=6),
+    "tiny": dict(d_model=64, d_kv=16, d_ff=128, num_layers=2, num_decoder_layers=2, num_heads=4),
 }
+MEASURED = ["small", "t5-small"]
 
 RECIPE = """\
 name: {name}

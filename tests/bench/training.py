@@ -132,7 +132,7 @@ def compare(comparison, peer, variant):
     """Rounds of ours and theirs in turn, the first of a round alternating."""
     c = comparison
     first = c.theirs.ask({"do": "loss", "rows": c.schedule[0]})["loss"] if peer.gate == "first" else []
-    seconds, losses, chosen, last = ([], []), ([], []), ([], []), None
+    seconds, losses, chosen, reports = ([], []), ([], []), ([], []), []
     for r in range(c.warm_up + c.rounds):
         rows = c.schedule[r * c.steps:(r + 1) * c.steps]
         turns = [(0, c.ours, {"do": "train", "steps": c.steps}), (1, c.theirs, {**c.command(peer, rows), **variant})]
@@ -142,12 +142,12 @@ def compare(comparison, peer, variant):
             chosen[side].extend(answer["chosen"])
             if r >= c.warm_up:
                 seconds[side].append(time)
-                last = answer if side == 0 else last
+                reports += [answer] if side == 0 else []
     if peer.gate == "first":
         gate = ratios.equal("loss of the first step's examples", losses[0][:1], first, c.case.tolerance)
     else:
         gate = ratios.equal("loss and log-probs" if chosen[0] else "loss", losses[0] + chosen[0], losses[1] + chosen[1], c.case.tolerance)
-    return seconds, gate, last
+    return seconds, gate, ratios.profile(reports)
 
 
 def measure(case, name, options, material):
@@ -163,7 +163,7 @@ def measure(case, name, options, material):
             raise
         try:
             variant = comparison.prepare(peer)
-            seconds, gate, last = compare(comparison, peer, variant)
+            seconds, gate, profile = compare(comparison, peer, variant)
         finally:
             comparison.close()
         examples = comparison.batch * comparison.steps
@@ -171,7 +171,7 @@ def measure(case, name, options, material):
         options.note_versions(comparison.theirs.ready)
         yield {**row, "case": comparison.about, "peer": f"{peer.name} ({variant['attention']}, {variant['micro_rows']} rows)",
                "ratio": ratios.paired(*seconds), "ours": ratios.median(ours), "theirs": ratios.median(theirs), "gate": gate,
-               "seconds": {"ours": seconds[0], "theirs": seconds[1]}, "phases": last["phases"]}
+               "seconds": {"ours": seconds[0], "theirs": seconds[1]}, **profile}
 
 
 def run(cases, options, material):
