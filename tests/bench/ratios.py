@@ -37,6 +37,12 @@ def same(what, ours, theirs, share):
     return {"what": what, "compared": len(ours), "worst": 1 - alike, "tolerance": 1 - share, "holds": alike >= share}
 
 
+def rates(amounts, ours, theirs):
+    """The median rates at which both sides did the same amounts, round by round."""
+    return {side: statistics.median(amount / second for amount, second in zip(amounts, seconds))
+            for side, seconds in (("ours", ours), ("theirs", theirs))}
+
+
 def fastest(seconds):
     """The name with the least seconds, its best of several."""
     return min(seconds, key=lambda name: min(seconds[name]))

@@ -96,8 +96,12 @@ def show(row):
     say(f"  {row['peer']}: {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}), target {ratios.number(row['target'])}; "
         f"{ratios.gate_text(row['gate']) or 'nothing to be equal to'}")
     if row.get("phases"):
-        say(f"    our time: {ratios.phase_text(row['phases'])}; {row['model_flops_per_second'] / 1e9:.0f} GFLOP/s of the model's own, "
+        tokens = row.get("real_tokens_per_second")
+        say("    " + (f"{ratios.number(tokens['ours'])} real tokens/s beside {ratios.number(tokens['theirs'])}; " if tokens else "")
+            + f"our time: {ratios.phase_text(row['phases'])}; {row['model_flops_per_second'] / 1e9:.0f} GFLOP/s of the model's own, "
             f"{100 * row['mfu']:.0f}% of what matrix products reach here")
+    if row.get("reference_seconds"):
+        say(f"    not in our time: the start model's log-probs of {row['reference_rows']} pairs, once, in {row['reference_seconds']:.1f} s")
 
 
 def main():

@@ -72,6 +72,9 @@ class Ratios(unittest.TestCase):
         self.assertFalse(ratios.same("outputs", [], [], 0.98)["holds"])
         self.assertFalse(ratios.same("outputs", ["a"], ["a", "a"], 0.98)["holds"])
 
+    def test_rates_are_of_each_round(self):
+        self.assertEqual(ratios.rates([10, 30, 20], [1.0, 1.0, 1.0], [2.0, 3.0, 10.0]), {"ours": 20.0, "theirs": 5.0})
+
     def test_the_fastest_is_that_of_the_best_time(self):
         self.assertEqual(ratios.fastest({"eager": [3.0, 1.0], "sdpa": [2.0, 2.0]}), "eager")
 
