@@ -2,7 +2,8 @@
 """Plumbline beside its peers, on the same weights, data and threads: `./plumbline bench [SUITE…]`. docs/benchmarks.md says what the cases
 are and how to read the table.
 
-Exit status: 0 all was measured (whatever the ratios are), 1 a comparison's results were not equal, so that its ratio says nothing.
+Exit status: 0 all was measured (whatever the ratios are), 1 a comparison's results were not equal, so that its ratio says nothing,
+4 something failed; what was measured before is printed and written all the same.
 """
 import argparse
 import fnmatch
@@ -18,8 +19,8 @@ import memory
 import ratios
 import scaling
 import training
-from material import MEASURED, SOURCE, Material, say
-from sides import Side
+from material import MEASURED, SOURCE, Material, MaterialFailed, say
+from sides import Side, SideFailed
 
 SUITES = {"train": lambda options, material: training.run(training.TRAIN, options, material),
           "preference": lambda options, material: training.run(training.PREFERENCE, options, material),
@@ -42,22 +43,23 @@ class Options:
 
     def peers(self, script, setups):
         """Peers that wait for one another before they are ready."""
-        sides = [self.peer(script, setup, waits=False) for setup in setups]
+        sides = [self.start(script, setup) for setup in setups]
         for side in sides:
             side.ready = side.answer()
+            self.versions.update({name: version for name, version in side.ready.items() if name != "ready"})
         return sides
 
-    def peer(self, script, setup, waits=True):
-        """A peer with as many threads as its setup says, and nothing of ours in its environment."""
+    def peer(self, script, setup):
+        return self.peers(script, [setup])[0]
+
+    def start(self, script, setup):
+        """With as many threads as its setup says, and nothing of ours in its environment."""
         file = pathlib.Path(tempfile.mkstemp(suffix=".json", dir=self.scratch)[1])
         file.write_text(json.dumps(setup))
         threads = str(setup["threads"])
         return Side(script, [self.python, SOURCE / "tests/bench/peers" / script, file],
                     {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1",
-                     "HF_HUB_DISABLE_PROGRESS_BARS": "1"}, waits=waits)
-
-    def note_versions(self, ready):
-        self.versions.update({name: version for name, version in ready.items() if name != "ready"})
+                     "HF_HUB_DISABLE_PROGRESS_BARS": "1"}, waits=False)
 
 
 def arguments():
@@ -104,22 +106,34 @@ def show(row):
         say(f"    not in our time: the start model's log-probs of {row['reference_rows']} pairs, once, in {row['reference_seconds']:.1f} s")
 
 
+def measure(suites, options, material, about, rows):
+    """Adds to `rows` as they come, so that what is measured is not lost with what fails."""
+    for suite in suites:
+        for row in SUITES[suite](options, material):
+            rows.append({"suite": suite, **row, **utilisation(row, about)})
+            show(rows[-1])
+
+
 def main():
     given = arguments()
     if given.parse_only:
         return
-    about = machine.describe(SOURCE, given.bin / "bench_tool", given.threads)
-    rows = []
+    about, rows, failure = machine.describe(SOURCE, given.bin / "bench_tool", given.threads), [], None
     with tempfile.TemporaryDirectory() as scratch:
-        options, material = Options(given, scratch), Material(given.bin, given.threads)
-        for suite in given.suites or SUITES:
-            for row in SUITES[suite](options, material):
-                rows.append({"suite": suite, **row, **utilisation(row, about)})
-                show(rows[-1])
+        options = Options(given, scratch)
+        try:
+            measure(given.suites or SUITES, options, Material(given.bin), about, rows)
+        except (SideFailed, MaterialFailed) as error:
+            failure = str(error)
+        except KeyboardInterrupt:
+            failure = "interrupted"
     about["versions"] = options.versions
     say("\n" + "\n".join([*machine.as_text(about), "", *ratios.table(rows)]))
     if given.json:
-        given.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
+        given.json.write_text(json.dumps({"machine": about, "rows": rows, "failure": failure}, indent=1) + "\n")
+    if failure:
+        print(f"plumbline bench: {failure}", file=sys.stderr)
+        sys.exit(4)
     sys.exit(0 if all(ratios.counts(row) for row in rows) else 1)
 
 

@@ -169,7 +169,7 @@ class Cases(unittest.TestCase):
 
     def test_material_is_whole_or_absent(self):
         with tempfile.TemporaryDirectory() as scratch:
-            material = Material(pathlib.Path(scratch) / "release/bin", 1)
+            material = Material(pathlib.Path(scratch) / "release/bin")
 
             def fail(folder):
                 folder.mkdir()

@@ -75,7 +75,6 @@ def beside_ddp(scaling):
     ours, theirs = scaling.ours(), scaling.ddp()
     try:
         schedule = ours.ask({"do": "rows", "steps": scaling.total})["rows"]
-        scaling.options.note_versions(theirs.ready)
         command = {"do": "train", "batching": "given"}
         variant = training.choose_variant(theirs, {**command, "steps": schedule[:1]},
                                           training.variants(scaling.batch // 2, scaling.options.quick))

@@ -173,7 +173,6 @@ def measure(case, name, options, material):
             comparison.close()
         examples = comparison.batch * comparison.steps
         ours, theirs = ([examples / s for s in side] for side in seconds)
-        options.note_versions(comparison.theirs.ready)
         yield {**row, "case": comparison.about, "peer": f"{peer.name} ({variant['attention']}, {variant['micro_rows']} rows)",
                "ratio": ratios.paired(*seconds), "ours": ratios.median(ours), "theirs": ratios.median(theirs), "gate": gate,
                "seconds": {"ours": seconds[0], "theirs": seconds[1]}, **profile, **references(comparison.ours.ready)}
