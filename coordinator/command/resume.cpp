@@ -22,7 +22,7 @@ struct ResumeOptions {
 
 /// Keys that may change in the middle of a run. Any other would make its second part another computation than its
 /// first.
-constexpr std::array<std::string_view, 16> kChangeable = {"name",
+constexpr std::array<std::string_view, 17> kChangeable = {"name",
                                                           "compare",
                                                           "train.steps",
                                                           "evaluate.every",

@@ -78,7 +78,6 @@ def measure(case, name, peer, options, material):
     seconds, outputs = ([], []), ([], [])
     with Ours(material.bin / "plumbline-worker", model, options.threads, case.beams, LONGEST[name]) as ours, \
             options.peer(peer.script, setup) as theirs:
-        options.note_versions(theirs.ready)
         variant = choose_variant(theirs, {"do": "generate", "sources": sources[:count]}, variants)
         for r in range(warm_up + rounds):
             command = {"do": "generate", "sources": sources[r * count:(r + 1) * count]}

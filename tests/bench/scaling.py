@@ -46,8 +46,8 @@ class Scaling:
 
 
 def take_turns(scaling, ours, theirs, command):
-    """Rounds of both; `command` by the steps of the round. Returns the seconds and losses of both sides."""
-    seconds, losses, last = ([], []), ([], []), None
+    """Rounds of both; `command` by the steps of the round. Returns the seconds and losses of both sides, and our profile."""
+    seconds, losses, reports = ([], []), ([], []), []
     for r in range(scaling.warm_up + scaling.rounds):
         turns = [(0, ours, {"do": "train", "steps": scaling.steps}), (1, theirs, command(r * scaling.steps, (r + 1) * scaling.steps))]
         for side, process, what in turns if r % 2 == 0 else reversed(turns):
@@ -55,8 +55,8 @@ def take_turns(scaling, ours, theirs, command):
             losses[side].extend(answer["loss"])
             if r >= scaling.warm_up:
                 seconds[side].append(time)
-                last = answer if side == 0 else last
-    return seconds, losses, last["phases"]
+                reports += [answer] if side == 0 else []
+    return seconds, losses, ratios.profile(reports)
 
 
 def beside_alone(scaling):
@@ -64,38 +64,37 @@ def beside_alone(scaling):
     ours, theirs, one = scaling.ours(), scaling.alone(), scaling.one_worker()
     try:
         expected = one.ask({"do": "train", "steps": scaling.steps})["loss"]
-        seconds, losses, phases = take_turns(scaling, ours, theirs, lambda first, last: {"do": "train", "steps": last - first})
+        seconds, losses, profile = take_turns(scaling, ours, theirs, lambda first, last: {"do": "train", "steps": last - first})
     finally:
         for side in (ours, theirs, one):
             side.close()
-    return seconds, ratios.equal("loss on one worker", losses[0][:len(expected)], expected, 0.0), phases, ""
+    return seconds, ratios.equal("loss on one worker", losses[0][:len(expected)], expected, 0.0), profile, ""
 
 
 def beside_ddp(scaling):
     ours, theirs = scaling.ours(), scaling.ddp()
     try:
         schedule = ours.ask({"do": "rows", "steps": scaling.total})["rows"]
-        scaling.options.note_versions(theirs.ready)
         command = {"do": "train", "batching": "given"}
         variant = training.choose_variant(theirs, {**command, "steps": schedule[:1]},
                                           training.variants(scaling.batch // 2, scaling.options.quick))
         theirs.ask({"do": "reset"})
-        seconds, losses, phases = take_turns(scaling, ours, theirs,
+        seconds, losses, profile = take_turns(scaling, ours, theirs,
                                              lambda first, last: {**command, **variant, "steps": schedule[first:last]})
     finally:
         ours.close()
         theirs.close()
-    return seconds, ratios.equal("loss", *losses, CASE.tolerance), phases, f" ({variant['attention']}, {variant['micro_rows']} rows)"
+    return seconds, ratios.equal("loss", *losses, CASE.tolerance), profile, f" ({variant['attention']}, {variant['micro_rows']} rows)"
 
 
 def measure(name, peer, options, material):
     scaling = Scaling(name, options, material)
-    seconds, gate, phases, about = (beside_alone if peer == ALONE else beside_ddp)(scaling)
+    seconds, gate, profile, about = (beside_alone if peer == ALONE else beside_ddp)(scaling)
     target, aim = TARGETS[peer]
     examples = scaling.batch * scaling.steps
     return {"case": CASE.name, "model": name, "peer": peer + about, "unit": "examples/s", "target": target, "aim": aim,
             "ratio": ratios.paired(*seconds), "ours": ratios.median([examples / s for s in seconds[0]]),
-            "theirs": ratios.median([examples / s for s in seconds[1]]), "gate": gate, "phases": phases,
+            "theirs": ratios.median([examples / s for s in seconds[1]]), "gate": gate, **profile,
             "seconds": {"ours": seconds[0], "theirs": seconds[1]}}
 
 

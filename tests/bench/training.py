@@ -37,7 +37,7 @@ class Case:
 
 FIXED = dict(data=(128, 128), limits=(128, 128), batch={"small": 48, "t5-small": 12}, steps={"small": 2, "t5-small": 1})
 PARADETOX = dict(data="paradetox", limits=(256, 256), batch={"small": 96, "t5-small": 24}, steps={"small": 4, "t5-small": 4})
-HH = dict(data="hh-harmless", limits=(512, 256), batch={"small": 24, "t5-small": 12}, steps={"small": 4, "t5-small": 4})
+HH = dict(data="hh-harmless", limits=(512, 256), batch={"small": 24, "t5-small": 12}, steps={"small": 4, "t5-small": 2})
 OWN_LENGTHS = (Peer("HF, dynamic padding", "random", 1.5, 2), Peer("HF, length-grouped", "grouped", 1.15, gate="first"))
 LOOPS = (Peer("HF/TRL-style loop", "random", 2, 2.5, reference="each step"),
          Peer("HF/TRL-style loop, cached reference", "random", 1.5, reference="cached"))
@@ -132,7 +132,7 @@ def compare(comparison, peer, variant):
     """Rounds of ours and theirs in turn, the first of a round alternating."""
     c = comparison
     first = c.theirs.ask({"do": "loss", "rows": c.schedule[0]})["loss"] if peer.gate == "first" else []
-    seconds, losses, chosen, last = ([], []), ([], []), ([], []), None
+    seconds, losses, chosen, reports, tokens = ([], []), ([], []), ([], []), [], []
     for r in range(c.warm_up + c.rounds):
         rows = c.schedule[r * c.steps:(r + 1) * c.steps]
         turns = [(0, c.ours, {"do": "train", "steps": c.steps}), (1, c.theirs, {**c.command(peer, rows), **variant})]
@@ -142,12 +142,17 @@ def compare(comparison, peer, variant):
             chosen[side].extend(answer["chosen"])
             if r >= c.warm_up:
                 seconds[side].append(time)
-                last = answer if side == 0 else last
+                (reports if side == 0 else tokens).append(answer if side == 0 else answer["tokens"])
     if peer.gate == "first":
         gate = ratios.equal("loss of the first step's examples", losses[0][:1], first, c.case.tolerance)
     else:
         gate = ratios.equal("loss and log-probs" if chosen[0] else "loss", losses[0] + chosen[0], losses[1] + chosen[1], c.case.tolerance)
-    return seconds, gate, last
+    return seconds, gate, {**ratios.profile(reports), "real_tokens_per_second": ratios.rates(tokens, *seconds)}
+
+
+def references(ready):
+    """What ours computed before the first step, which no round holds."""
+    return {key: ready[key] for key in ("reference_seconds", "reference_rows") if key in ready}
 
 
 def measure(case, name, options, material):
@@ -163,15 +168,14 @@ def measure(case, name, options, material):
             raise
         try:
             variant = comparison.prepare(peer)
-            seconds, gate, last = compare(comparison, peer, variant)
+            seconds, gate, profile = compare(comparison, peer, variant)
         finally:
             comparison.close()
         examples = comparison.batch * comparison.steps
         ours, theirs = ([examples / s for s in side] for side in seconds)
-        options.note_versions(comparison.theirs.ready)
         yield {**row, "case": comparison.about, "peer": f"{peer.name} ({variant['attention']}, {variant['micro_rows']} rows)",
                "ratio": ratios.paired(*seconds), "ours": ratios.median(ours), "theirs": ratios.median(theirs), "gate": gate,
-               "seconds": {"ours": seconds[0], "theirs": seconds[1]}, "phases": last["phases"]}
+               "seconds": {"ours": seconds[0], "theirs": seconds[1]}, **profile, **references(comparison.ours.ready)}
 
 
 def run(cases, options, material):

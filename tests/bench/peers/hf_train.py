@@ -5,9 +5,10 @@
 SETUP: model, data, threads, precision (float32, or bfloat16: autocast), objective (sft or dpo), beta, learning_rate, clip_norm,
 max_source_tokens, max_output_tokens; for two processes under DistributedDataParallel also rank, world and store (a file).
 
-Commands, beside each other freely:
+Commands:
   train      {"steps": [[row, …], …], "attention": "sdpa", "micro_rows": 16, "batching": "given" | "random" | "grouped",
-              "reference": "each step" | "cached"}   one optimizer step for each list of rows -> {"loss": […], "chosen": […]}
+              "reference": "each step" | "cached"}   one optimizer step for each list of rows
+              -> {"loss": […], "chosen": […], "tokens": real tokens of them all}
   loss       {"rows": […]}: their mean loss, without training
   reference  {"rows": […]}: computes their reference log-probs once (dpo)
   reset      the weights and the optimizer as they were at the start
@@ -162,7 +163,8 @@ class Training:
         losses, chosen = torch.tensor(steps, dtype=torch.float64).T.contiguous()
         if self.world > 1:
             torch.distributed.all_reduce(losses)
-        return {"loss": losses.tolist(), "chosen": chosen.tolist() if self.reference is not None else []}
+        return {"loss": losses.tolist(), "chosen": chosen.tolist() if self.reference is not None else [],
+                "tokens": sum(self.data.length(row, ("source", *self.sides)) for rows in command["steps"] for row in rows)}
 
     def loss(self, command):
         rows, total = command["rows"], self.total(command["rows"])
