@@ -35,7 +35,7 @@ class Case:
     tolerance: float = 1e-3
 
 
-FIXED = dict(data=(128, 128), limits=(128, 128), batch={"small": 48, "t5-small": 12}, steps={"small": 2, "t5-small": 1})
+FIXED = dict(data=(128, 128), limits=(128, 128), batch={"small": 96, "t5-small": 96}, steps={"small": 2, "t5-small": 1})
 PARADETOX = dict(data="paradetox", limits=(256, 256), batch={"small": 96, "t5-small": 24}, steps={"small": 4, "t5-small": 4})
 HH = dict(data="hh-harmless", limits=(512, 256), batch={"small": 24, "t5-small": 12}, steps={"small": 4, "t5-small": 2})
 OWN_LENGTHS = (Peer("HF, dynamic padding", "random", 1.5, 2), Peer("HF, length-grouped", "grouped", 1.15, gate="first"))
