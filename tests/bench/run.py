@@ -32,11 +32,11 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
 class Options:
     """What was asked for, and how peers are started."""
 
-    def __init__(self, arguments, scratch):
+    def __init__(self, arguments, about, scratch):
         self.rounds, self.quick, self.threads = arguments.rounds, arguments.quick, arguments.threads
         self.models = arguments.model or MEASURED
         self.pattern, self.python, self.scratch = arguments.case, arguments.python, pathlib.Path(scratch)
-        self.versions = {}
+        self.bfloat16, self.versions = about["bfloat16"], {}
 
     def wants(self, name):
         return self.pattern is None or fnmatch.fnmatch(name.lower(), f"*{self.pattern.lower()}*")
@@ -120,7 +120,7 @@ def main():
         return
     about, rows, failure = machine.describe(SOURCE, given.bin / "bench_tool", given.threads), [], None
     with tempfile.TemporaryDirectory() as scratch:
-        options = Options(given, scratch)
+        options = Options(given, about, scratch)
         try:
             measure(given.suites or SUITES, options, Material(given.bin), about, rows)
         except (SideFailed, MaterialFailed) as error:

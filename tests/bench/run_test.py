@@ -82,20 +82,20 @@ class Ratios(unittest.TestCase):
         unequal = ratios.equal("loss", [1.0], [2.0], 1e-3)
         for expected, changes in (("reached", {}), ("aim reached", {"aim": 1.2}), ("below", {"target": 1.21}), ("", {"target": None}),
                                   ("reached", {"aim": None, "gate": None}), ("NOT EQUAL", {"gate": unequal}),
-                                  ("skipped", {"skipped": "no key", "gate": unequal})):
+                                  ("skipped", {"skipped": "no instructions", "gate": unequal})):
             self.assertEqual(ratios.verdict(row(**changes)), expected, changes)
         self.assertEqual([ratios.counts(row(gate=gate)) for gate in (None, unequal)], [True, False])
 
     def test_the_table_is_even_and_markdown(self):
         lines = ratios.table([row(), row(case="another, longer case", gate=None), {"case": "c", "model": "m", "peer": "p", "target": 1.5,
-                                                                                 "skipped": "no key yet"}])
+                                                                                 "skipped": "no instructions"}])
         self.assertEqual(len({len(line) for line in lines}), 1)
         self.assertEqual({line.count("|") for line in lines}, {len(ratios.HEADER) + 1})
         self.assertEqual(len(lines), 5)
         for word in ("123", "98.8", "1.20", "1.10 to 1.30", "1.15", "reached", "loss: 0e+00 ≤ 1e-03"):
             self.assertIn(f"| {word} ", lines[2])
         self.assertIn("| skipped ", lines[4])
-        self.assertIn("no key yet", lines[4])
+        self.assertIn("no instructions", lines[4])
 
     def test_numbers_have_three_figures(self):
         self.assertEqual([ratios.number(value) for value in (1234.5, 123.45, 12.345, 0.012345, 0, None)],
@@ -140,6 +140,20 @@ class Sides(unittest.TestCase):
         self.assertEqual(together.ask({"do": "this"}), {"did": "this", "who": "one"})
         together.close()
         self.assertEqual([side.process.returncode for side in together.sides], [0, 0])
+
+    def test_turns_alternate_and_the_first_rounds_do_not_count(self):
+        heard = []
+
+        class Spy:
+            def __init__(self, name):
+                self.name = name
+
+            def timed(self, command):
+                heard.append(self.name + str(command))
+                return len(heard), command
+        rounds = list(sides.take_turns(Spy("ours"), Spy("theirs"), 1, 2, lambda r: (r, 10 * r)))
+        self.assertEqual(heard, ["ours0", "theirs0", "theirs10", "ours1", "ours2", "theirs20"])
+        self.assertEqual(rounds, [(False, [(1, 0), (2, 0)]), (True, [(4, 1), (3, 10)]), (True, [(5, 2), (6, 20)])])
 
     def test_every_rank_of_an_mpi_side_is_told(self):
         ordinary, sides.mpirun = sides.mpirun, lambda ranks: []  # One process that reads both pipes.

@@ -3,7 +3,7 @@ import dataclasses
 
 import ratios
 from material import say
-from sides import Side, SideFailed
+from sides import Side, take_turns
 
 LEARNING_RATE = 3e-4
 BETA = 0.1
@@ -132,21 +132,21 @@ def compare(comparison, peer, variant):
     """Rounds of ours and theirs in turn, the first of a round alternating."""
     c = comparison
     first = c.theirs.ask({"do": "loss", "rows": c.schedule[0]})["loss"] if peer.gate == "first" else []
-    seconds, losses, chosen, reports, tokens = ([], []), ([], []), ([], []), [], []
-    for r in range(c.warm_up + c.rounds):
-        rows = c.schedule[r * c.steps:(r + 1) * c.steps]
-        turns = [(0, c.ours, {"do": "train", "steps": c.steps}), (1, c.theirs, {**c.command(peer, rows), **variant})]
-        for side, process, command in turns if r % 2 == 0 else reversed(turns):
-            time, answer = process.timed(command)
-            losses[side].extend(answer["loss"])
-            chosen[side].extend(answer["chosen"])
-            if r >= c.warm_up:
+    told = [({"do": "train", "steps": c.steps}, {**c.command(peer, c.schedule[i:i + c.steps]), **variant})
+            for i in range(0, len(c.schedule), c.steps)]
+    seconds, series, reports, tokens = ([], []), ([], []), [], []
+    for counts, done in take_turns(c.ours, c.theirs, c.warm_up, c.rounds, lambda r: told[r]):
+        for side, (time, answer) in enumerate(done):
+            series[side].extend(answer["loss"] + answer["chosen"])
+            if counts:
                 seconds[side].append(time)
-                (reports if side == 0 else tokens).append(answer if side == 0 else answer["tokens"])
+        if counts:
+            reports.append(done[0][1])
+            tokens.append(done[1][1]["tokens"])
     if peer.gate == "first":
-        gate = ratios.equal("loss of the first step's examples", losses[0][:1], first, c.case.tolerance)
+        gate = ratios.equal("loss of the first step's examples", series[0][:1], first, c.case.tolerance)
     else:
-        gate = ratios.equal("loss and log-probs" if chosen[0] else "loss", losses[0] + chosen[0], losses[1] + chosen[1], c.case.tolerance)
+        gate = ratios.equal("loss and log-probs" if c.case.objective == "dpo" else "loss", *series, c.case.tolerance)
     return seconds, gate, {**ratios.profile(reports), "real_tokens_per_second": ratios.rates(tokens, *seconds)}
 
 
@@ -159,13 +159,10 @@ def measure(case, name, options, material):
     """Rows, one a peer."""
     for peer in case.peers:
         row = {"case": case.name, "model": name, "peer": peer.name, "unit": "examples/s", "target": peer.target, "aim": peer.aim}
-        try:
-            comparison = Comparison(case, name, options, material)
-        except SideFailed as failed:
-            if case.precision == "bfloat16" and "precision" in str(failed):
-                yield {**row, "skipped": "there is no key train.precision yet"}
-                continue
-            raise
+        if case.precision == "bfloat16" and not options.bfloat16:
+            yield {**row, "skipped": "the processor has no instructions for bfloat16"}
+            continue
+        comparison = Comparison(case, name, options, material)
         try:
             variant = comparison.prepare(peer)
             seconds, gate, profile = compare(comparison, peer, variant)
