@@ -3,7 +3,7 @@ import dataclasses
 
 import ratios
 from material import say
-from sides import Side, take_turns
+from sides import MpiSide, Side, take_turns
 
 LEARNING_RATE = 3e-4
 BETA = 0.1
@@ -107,8 +107,10 @@ class Comparison:
         self.data, norm, self.about = data_of(case, material)
         self.warm_up, self.rounds = (1, 2) if options.quick else (2, options.rounds)
         total = self.steps * (self.warm_up + self.rounds)
-        config = run_config(case, self.model, self.data, norm, self.batch, total, options.threads)
-        self.ours = Side("Plumbline", [material.bin / "bench_tool", "train", material.write_config(config)])
+        # One thread a worker, as `plumbline train` has it by default; as many workers as the peer has threads.
+        config = run_config(case, self.model, self.data, norm, self.batch, total, threads=1)
+        self.ours = MpiSide("Plumbline", options.threads, [material.bin / "bench_tool", "train", material.write_config(config)],
+                            options.scratch)
         self.schedule = self.ours.ask({"do": "rows", "steps": total})["rows"]
         self.theirs = options.peer("hf_train.py", peer_setup(case, self.model, self.data, options.threads))
 
