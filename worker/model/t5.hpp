@@ -71,8 +71,7 @@ class T5 {
   [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(
       const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
   [[nodiscard]] at::Tensor step(DecoderCache& cache, const at::Tensor& token_B) const;
-  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache. Keys and values of
-  /// the sources are copied only when the order of the sources changes: never when the beams of each trade places.
+  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache.
   void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
 
  private:
