@@ -30,8 +30,8 @@ class Case:
 HF = Peer("HF generate", "hf_generate.py", ("sdpa", "eager"), 3, 5)
 CT2 = Peer("CTranslate2", "ct2_generate.py", (None,), 0.8, 1)
 CASES = (
-    Case("greedy", 1, {"small": 192, "t5-small": 32}, (HF, CT2)),
-    Case("beam 4", 4, {"small": 64, "t5-small": 16}, (HF, CT2)),
+    Case("greedy", 1, {"small": 256, "t5-small": 64}, (HF, CT2)),
+    Case("beam 4", 4, {"small": 64, "t5-small": 64}, (HF, CT2)),
 )
 ALIKE = 0.98  # Share of outputs that are ours, letter for letter; where two candidates are equal but for rounding they may differ.
 # The small model is a trained one and ends its outputs itself; random weights do not, so all their outputs have this length.

@@ -262,6 +262,22 @@ TEST_P(SublayersTest, AGraphThatIsKeptMayBeUsedTwice) {
   EXPECT_LT(largest_difference(s_.block.ff.wi_0.master().grad(), 2 * once), 1e-4);
 }
 
+TEST(HeadTest, LogProbsInChunksAreThoseOfTheWholeLogits) {
+  const at::Tensor weight = at::randn({19, 6}).requires_grad_(true), x = at::randn({7, 6}).requires_grad_(true);
+  const at::Tensor target = at::tensor({0, 18, 3, 3, 7, 11, 1}, at::kLong), g = at::randn({7});
+  const at::Tensor whole = at::log_softmax(0.5 * at::mm(x, weight.t()), -1).gather(1, target.unsqueeze(1)).squeeze(1);
+  (whole * g).sum().backward();
+  const at::Tensor dx = x.grad().clone(), dw = weight.grad().clone();
+  for (const std::int64_t chunk : {1, 3, 7, 100}) {
+    x.mutable_grad() = weight.mutable_grad() = at::Tensor();
+    const at::Tensor chunked = layers::project_log_probs(x, {weight, weight}, 0.5, target, chunk);
+    EXPECT_LT(largest_difference(chunked, whole), 1e-6);
+    (chunked * g).sum().backward();
+    EXPECT_LT(largest_difference(x.grad(), dx), 1e-6);
+    EXPECT_LT(largest_difference(weight.grad(), dw), 1e-6);
+  }
+}
+
 TEST(EmbeddingTest, TheGradientOfATokenIsTheSumOverItsPlaces) {
   const at::Tensor weight = at::randn({5, 3}).requires_grad_(true), tokens = at::tensor({4, 1, 4, 0}, at::kLong);
   layers::Pass pass;
