@@ -192,7 +192,8 @@ void describe(Visitor& v, EvaluateConfig& c) {
         "`evaluate.every` and `evaluate.judged`; 0: trains to the last step");
   v.key("max_new_tokens", c.max_new_tokens, Bounds{.min = 1, .max = 1 << 16}, "longest answer");
   v.key("batch_rows", c.batch_rows, Bounds{.min = 1, .max = 1 << 16},
-        "examples that are evaluated together, whatever the number of workers");
+        "examples that are evaluated together, whatever the number of workers; on a GPU also those whose reference "
+        "log-probs are computed together");
 }
 
 template <class Visitor>

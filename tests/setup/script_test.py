@@ -51,7 +51,8 @@ class Script(unittest.TestCase):
             (self.clone / folder).mkdir(parents=True)
         shutil.copytree(SOURCE / "tests/bench", self.clone / "tests/bench", ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("plumbline", "CMakeLists.txt", "CMakePresets.json", "coordinator/curate/requirements.txt",
-                     "worker/requirements-cpu.txt", "worker/requirements-cuda.txt", "tests/requirements.txt", "tests/parity/requirements.txt"):
+                     "worker/requirements-cpu.txt", "worker/requirements-cuda.txt", "tests/requirements.txt",
+                     "tests/parity/requirements.txt", "tests/parity/requirements-trl.txt"):
             shutil.copy(SOURCE / file, self.clone / file)
         (self.clone / "common" / "core.cpp").write_text("")
         self.tools = self.dir / "tools"
@@ -191,6 +192,52 @@ class Script(unittest.TestCase):
         self.assertIn("pip could not install worker/requirements-cpu.txt", done.stderr)
         self.assertIn("-m pip install --no-deps -r", done.stderr)
 
+    def environments(self, *names):
+        """Stand-ins for Python environments, which record what was to be installed in them."""
+        for name in names:
+            python = self.clone / name / "bin" / "python"
+            python.parent.mkdir(parents=True)
+            python.write_text('#!/bin/bash\nfolder=${0%/bin/python}\necho "installed ${folder##*/} ${!#}" >> "$CALLS"\n')
+            python.chmod(0o755)
+
+    def installed(self):
+        lines = [line.split(" ", 2) for line in self.called() if line.startswith("installed ")]
+        return {(environment, file.removeprefix(f"{self.clone}/")) for _, environment, file in lines}
+
+    def test_setup_parity_installs_the_peers_where_each_belongs(self):
+        self.environments(".venv", ".venv-cuda", ".venv-trl")
+        own = {(".venv", file) for file in ("worker/requirements-cpu.txt", "tests/requirements.txt", "coordinator/curate/requirements.txt")}
+        peers = {(".venv-cuda", "worker/requirements-cuda.txt"), (".venv-cuda", "tests/parity/requirements.txt"),
+                 (".venv-trl", "tests/parity/requirements-trl.txt")}
+        self.assertEqual(self.run_script("setup").returncode, 0)
+        self.assertEqual(self.installed(), own)
+        self.assertEqual(self.run_script("setup", "parity").returncode, 0)
+        self.assertEqual(self.installed(), peers)
+        self.assertEqual(self.run_script("setup", "parity").returncode, 0)
+        self.assertEqual(self.installed(), set(), "nothing is done twice")
+        done = self.run_script("setup", "everything")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("setup takes no argument but parity: everything", done.stderr)
+
+    def test_only_tests_of_parity_install_the_peers(self):
+        self.environments(".venv", ".venv-cuda", ".venv-trl")
+        self.tool("ctest", RECORD)
+        self.assertEqual(self.run_script("test", "-R", "report").returncode, 0)
+        self.assertNotIn(".venv-trl", {environment for environment, _ in self.installed()})
+        for label in (["-L", "parity"], ["-Lparity"], ["--label-regex", "worker|parity"], ["--label-regex=parity"]):
+            shutil.rmtree(self.clone / ".venv-trl")
+            self.environments(".venv-trl")
+            self.assertEqual(self.run_script("test", *label).returncode, 0)
+            self.assertIn((".venv-trl", "tests/parity/requirements-trl.txt"), self.installed(), label)
+
+    def test_trls_environment_sees_the_torch_of_the_other(self):
+        self.environments(".venv", ".venv-cuda")
+        done = self.run_script("setup", "parity", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("pip could not install tests/parity/requirements-trl.txt", done.stderr)
+        (link,) = (self.clone / ".venv-trl").glob("lib/python*/site-packages/torch-of-venv-cuda.pth")
+        self.assertEqual(pathlib.Path(link.read_text().strip()), self.clone / ".venv-cuda" / link.parent.relative_to(self.clone / ".venv-trl"))
+
     def test_only_a_simulated_recipe_needs_the_simulator(self):
         recipe = self.dir / "recipe.yaml"
         recipe.write_text("sources:\n  - {format: jsonl}\n")
@@ -235,9 +282,12 @@ class Script(unittest.TestCase):
         self.have_libtorch()
         done = self.run_script("bench", "train", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
         self.assertEqual(done.returncode, 6)
-        self.assertRegex(done.stderr, r"\.venv-bench/bin/python -m pip install --no-deps -r \S.*worker/requirements-cuda\.txt")
-        for file in ("worker/requirements-cuda.txt", "tests/parity/requirements.txt", "tests/bench/requirements.txt"):
-            shutil.copy(SOURCE / file, self.clone / ".venv-bench" / (".installed-" + file.replace("/", "-")))
+        self.assertRegex(done.stderr, r"\.venv-cuda/bin/python -m pip install --no-deps -r \S.*worker/requirements-cuda\.txt")
+        for file in ("worker/requirements-cuda.txt", "tests/parity/requirements.txt"):
+            shutil.copy(SOURCE / file, self.clone / ".venv-cuda" / (".installed-" + file.replace("/", "-")))
+        done = self.run_script("bench", "train", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+        self.assertRegex(done.stderr, r"\.venv-bench/bin/python -m pip install --no-deps -r \S.*tests/bench/requirements\.txt")
+        shutil.copy(SOURCE / "tests/bench/requirements.txt", self.clone / ".venv-bench/.installed-tests-bench-requirements.txt")
         (self.clone / "tests/bench/run.py").write_text("import sys\nprint(sys.executable, *sys.argv[1:])\n")
         done = self.run_script("bench", "train", "--quick")
         self.assertEqual(done.returncode, 0, done.stderr)
