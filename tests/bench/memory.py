@@ -40,7 +40,7 @@ def peaks(name, options, material):
         for variant in training.variants(batch, options.quick)}
     variant = min(runs, key=lambda v: least(runs[v])["peak"])
     theirs = runs[variant]
-    gate = ratios.equal("loss", least(ours)["loss"], least(theirs)["loss"], CASE.tolerance)
+    gate = training.agree(CASE, least(ours)["loss"], least(theirs)["loss"])
     for about, key, target in ((CASE.name, "peak", 1.0), (f"{CASE.name}, since loading", "since", None)):
         yield {"case": about, "model": name, "peer": f"HF ({variant[0]}, {variant[1]} rows)", "unit": "MiB", "target": target, "aim": None,
                "ratio": ratios.paired([run[key] for run in ours], [run[key] for run in theirs]), "gate": gate,

@@ -31,6 +31,11 @@ def equal(what, ours, theirs, tolerance):
             "holds": worst <= tolerance}
 
 
+def strictest(*gates):
+    """The first that does not hold; the last when all do."""
+    return next((gate for gate in gates if not gate["holds"]), gates[-1])
+
+
 def same(what, ours, theirs, share):
     """A gate: are at least `share` of the outputs the same?"""
     alike = sum(a == b for a, b in zip(ours, theirs)) / len(ours) if ours and len(ours) == len(theirs) else 0.0

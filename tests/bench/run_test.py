@@ -62,6 +62,15 @@ class Ratios(unittest.TestCase):
             self.assertIsNone(gate["worst"], "JSON has no infinity")
             self.assertIn("not comparable", ratios.gate_text(gate))
 
+    def test_the_first_step_is_compared_more_closely(self):
+        case = training.TRAIN[0]
+        self.assertTrue(training.agree(case, [5.0, 4.002], [5.0, 4.0])["holds"])
+        self.assertEqual(training.agree(case, [5.0005, 4.0], [5.0, 4.0])["what"], "first loss")
+        self.assertFalse(training.agree(case, [5.0005, 4.0], [5.0, 4.0])["holds"])
+        self.assertFalse(training.agree(case, [5.0, 4.1], [5.0, 4.0])["holds"])
+        pairs = training.PREFERENCE[0]
+        self.assertFalse(training.agree(pairs, [0.693, -50.1, 0.7, -50.0], [0.693, -50.0, 0.7, -50.0])["holds"])
+
     def test_bit_for_bit(self):
         self.assertTrue(ratios.equal("loss", [0.1], [0.1], 0.0)["holds"])
         self.assertFalse(ratios.equal("loss", [math.nextafter(0.1, 1)], [0.1], 0.0)["holds"])

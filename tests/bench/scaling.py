@@ -85,7 +85,7 @@ def beside_ddp(scaling):
     finally:
         ours.close()
         theirs.close()
-    return seconds, ratios.equal("loss", *losses, CASE.tolerance), profile, f" ({variant['attention']}, {variant['micro_rows']} rows)"
+    return seconds, training.agree(CASE, *losses), profile, f" ({variant['attention']}, {variant['micro_rows']} rows)"
 
 
 def measure(name, peer, options, material):

@@ -42,8 +42,8 @@ def padded(rows, value):
     return torch.from_numpy(out)
 
 
-class Sources:
-    """One micro-batch: sources and a side's outputs, or for pairs both sides' behind one another, as TRL concatenates them."""
+class MicroBatch:
+    """Sources and a side's outputs, or for pairs both sides' behind one another, as TRL concatenates them."""
 
     def __init__(self, data, rows, sides):
         sources = [data.tokens(row, "source") for row in rows] * len(sides)
@@ -106,14 +106,14 @@ class Training:
             return self.log_probs(self.reference, batch)
 
     def sft(self, rows, total):
-        batch = Sources(self.data, rows, self.sides)
+        batch = MicroBatch(self.data, rows, self.sides)
         logits = self.logits(self.model, batch)
         loss = F.cross_entropy(logits.float().view(-1, logits.shape[-1]), batch.labels.view(-1), reduction="sum",
                                ignore_index=IGNORED)
         return loss / total, 0.0
 
     def dpo(self, rows, total, cached):
-        batch = Sources(self.data, rows, self.sides)
+        batch = MicroBatch(self.data, rows, self.sides)
         policy = self.log_probs(self.model, batch)
         ratio = policy - self.reference_log_probs(rows, batch, cached)
         margin = ratio[:len(rows)] - ratio[len(rows):]
@@ -176,7 +176,7 @@ class Training:
         for i in range(0, len(command["rows"]), 16):
             rows = command["rows"][i:i + 16]
             with torch.no_grad():
-                values = self.log_probs(self.reference, Sources(self.data, rows, self.sides))
+                values = self.log_probs(self.reference, MicroBatch(self.data, rows, self.sides))
             for j, row in enumerate(rows):
                 self.references[row] = (values[j].item(), values[len(rows) + j].item())
         return {}
