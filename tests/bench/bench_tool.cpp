@@ -18,12 +18,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
 #include <string>
 
 #include "common/core/check.hpp"
+#include "common/core/files.hpp"
 #include "common/core/json.hpp"
 #include "worker/collective/mpi_session.hpp"
 #include "worker/device.hpp"
@@ -78,13 +80,21 @@ Status Training::compare_with(const T5& model, Collective& collective) {
     return {};
   ReferenceWork work;
   work.dataset = &dataset_;
+  for (const NormObjective& norm : norms) work.objectives.push_back(norm.objective);
   work.train_rows = plan_->rows_through(config_.train.steps);
   work.max_source_tokens = config_.train.max_source_tokens;
   work.max_output_tokens = config_.train.max_output_tokens;
-  work.batch_rows = config_.evaluate.batch_rows;
+  work.fingerprint = numeric_fingerprint(at::kCPU, config_.workers.threads, precision_of(config_.train));
+  // A folder of this process's own: nothing is found that an earlier comparison computed.
+  PLUMBLINE_ASSIGN(const auto names, collective.all_gather_bytes(to_hex(random_bytes(8))));
+  const auto folder = std::filesystem::temp_directory_path() / ("plumbline-bench-" + names.front());
+  work.folders = {folder};
+  work.tell = [](const std::string&) {};
   const auto began = Clock::now();
-  PLUMBLINE_ASSIGN(references_, compute_references(model, work, collective));
+  PLUMBLINE_ASSIGN(references_, prepare_references(model, work, collective));
   ready_["reference_seconds"] = std::chrono::duration<double>(Clock::now() - began).count();
+  PLUMBLINE_TRY(collective.barrier());
+  if (collective.rank() == 0) std::filesystem::remove_all(folder);
   ready_["reference_rows"] = work.train_rows.size();
   return {};
 }

@@ -180,8 +180,8 @@ class Cases(unittest.TestCase):
 
     def test_both_sides_are_told_the_same(self):
         for case in (*training.TRAIN, *training.PREFERENCE):
-            config = training.run_config(case, "m", "d", "norm", 12, 9, 2)
-            setup = training.peer_setup(case, "m", "d", 2)
+            config = training.run_config(case, "m", "d", "norm", 12, 9, 1)
+            setup = training.peer_setup(case, "m", "d", 1)
             self.assertEqual(config["norms"]["norm"]["objective"], setup["objective"])
             self.assertEqual(config["optimizer"]["learning_rate"], setup["learning_rate"])
             self.assertEqual(config["optimizer"]["clip_norm"], setup["clip_norm"])
