@@ -224,6 +224,7 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 - `train.lanes` is at most `train.global_batch`, and `workers.count` at most `train.lanes`.
 - `workers.launcher: local` goes with one worker.
 - `evaluate.patience` goes with `evaluate.every` and `evaluate.judged`.
+- `checkpoint.keep_best` goes with `evaluate.every`; a checkpoint is measured when both come at its step.
 - `control.worker_timeout_ms` is more than `control.heartbeat_ms`.
 
 ## What changes the weights
