@@ -41,11 +41,7 @@ Result<std::string> ask_coordinator(const RunLayout& layout) {
 
 /// The coordinator's lock on the journal is the last thing that it lets go of.
 void wait_until_let_go(const RunLayout& layout) {
-  const auto is_held = [&] {
-    const auto journal = Journal::open(layout);
-    return journal.has_error() && journal.error().code == ErrorCode::kUsage;
-  };
-  while (is_held()) std::this_thread::sleep_for(kLookAgain);
+  while (is_held(layout)) std::this_thread::sleep_for(kLookAgain);
 }
 
 Status run_stop(const StopOptions& options) {

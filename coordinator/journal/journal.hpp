@@ -65,6 +65,9 @@ class Journal {
   std::vector<JournalEntry> entries_;
 };
 
+/// Does a process hold the journal's lock: is the run being served? False as well where there is no journal.
+bool is_held(const RunLayout& layout);
+
 /// Reads without the lock, also while a coordinator writes: a last line that is not whole is passed over.
 Result<std::vector<JournalEntry>> read_journal(const std::filesystem::path& file);
 
