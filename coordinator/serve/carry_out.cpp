@@ -163,6 +163,8 @@ void Coordinator::carry_out(const action::AppendMetrics& append) {
     add_measure(run_.measures, *measure);
   for (const DesiredFall& fall : run_.desired.add(append.line)) spdlog::warn("{}", to_string(fall));
   record(append_metrics(run_.layout.metrics(), append.line));
+  if (const Status shown = run_.events.add(append.line); shown.has_error())
+    spdlog::warn("{}", to_string(shown.error()));
 }
 
 // --- the run's end

@@ -16,6 +16,7 @@
 #include "coordinator/launch/launch.hpp"
 #include "coordinator/membership/decide.hpp"
 #include "coordinator/schedule/retention.hpp"
+#include "coordinator/serve/event_log.hpp"
 #include "coordinator/serve/peer.hpp"
 #include "coordinator/serve/progress.hpp"
 #include "coordinator/serve/run.hpp"
@@ -35,6 +36,7 @@ struct ServableRun {
   Progress progress;
   DesiredWatch desired;
   std::vector<HeldOutMeasure> measures;  ///< on the way to where training is: which checkpoints are the best
+  EventLog events;
   Clock clock;
   std::chrono::milliseconds tick{100};
   PeerLimits limits;

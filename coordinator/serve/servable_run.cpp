@@ -112,6 +112,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
                      .progress = std::move(progress),
                      .desired = std::move(desired),
                      .measures = std::move(measures),
+                     .events = EventLog(layout, lines),
                      .clock = system_clock(),
                      .limits = {}};
 }

@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from harness import BIN, PLUMBLINE, EndToEnd, wait_until, weights_sha256
+from harness import BIN, PLUMBLINE, EndToEnd, journal, wait_until, weights_sha256
 
 
 class Live(EndToEnd):
@@ -45,6 +45,40 @@ class Live(EndToEnd):
         wait_until(lambda: (self.status(run).get("last_checkpoint") or {}).get("step"), what="a checkpoint in the status")
         self.plumbline("stop", run)
         self.assertEqual(train.wait(60), 5)
+
+    def test_scalars_for_tensorboard(self):
+        self.make_dataset()
+        run = self.dir / "run"
+        steps = ["--set", "train.steps=40", "--set", "checkpoint.every=8", "--set", "evaluate.every=8"]
+        train = self.start("train", "tiny.yaml", "--run", run, *steps)
+        wait_until(lambda: journal(run, "checkpoint_committed"), what="a checkpoint")
+        train.kill()  # Steps behind the checkpoint are taken again.
+        train.wait()
+        self.plumbline("resume", run)
+        files = sorted(run.glob("events.out.tfevents.*"))
+        self.assertEqual(len(files), 2, "a start, a file")
+        try:
+            from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+            from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+            from tensorboard.compat.proto.event_pb2 import Event
+        except ImportError:
+            self.skipTest("tensorboard is not installed, so its reader reads nothing here; the bytes are compared in common_record_test")
+        board = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        loss = {line["step"]: line["loss"] for line in lines if line["kind"] == "train"}
+
+        def points(tag):
+            return [(event.step, event.value) for event in board.Scalars(tag)]
+
+        self.assertEqual([step for step, _ in points("loss")], list(range(1, 41)))
+        for step, value in points("loss"):
+            self.assertAlmostEqual(value, loss[step], places=5)
+        for tag in ("learning_rate", "grad_norm", "tokens_per_second", "norm/polite/loss", "norm/polite/rewards/margins", "phase_seconds/backward"):
+            self.assertIn(tag, board.Tags()["scalars"])
+        self.assertEqual([step for step, _ in points("heldout/polite/loss")], [0, 8, 16, 24, 32, 40])
+        raw = [Event.FromString(record) for file in files for record in RawEventFileLoader(str(file)).Load()]
+        taken = [event.step for event in raw for value in event.summary.value if value.tag == "loss"]
+        self.assertEqual(taken, list(range(1, 41)), "also for a reader that knows nothing of restarts")
 
     def test_external_group(self):
         self.make_dataset()
