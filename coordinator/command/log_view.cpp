@@ -14,6 +14,7 @@
 #include <deque>
 #include <utility>
 
+#include "coordinator/command/coordinator_host.hpp"
 #include "coordinator/journal/journal.hpp"
 
 namespace plumbline {
@@ -107,11 +108,6 @@ class Watch {
   int fd_;
 };
 
-bool on_this_host(const CoordinatorAddress& address) {
-  std::array<char, 256> host{};
-  return ::gethostname(host.data(), host.size() - 1) == 0 && address.hostname == host.data();
-}
-
 /// Tells when nothing more will come.
 class RunEnd {
  public:
@@ -122,7 +118,7 @@ class RunEnd {
     const std::string& outcome = outcome_;
     const auto address = read_address(layout_);
     if (address.has_value()) {
-      if (!on_this_host(*address)) {
+      if (!is_on_this_host(*address)) {
         if (outcome.empty()) return std::nullopt;  // A process there cannot be looked at from here.
       } else if (::kill(static_cast<pid_t>(address->pid), 0) == 0 || errno != ESRCH) {
         return std::nullopt;
