@@ -10,6 +10,7 @@
 #include "coordinator/command/watch.hpp"
 #include "coordinator/inspect/table.hpp"
 #include "coordinator/serve/status.hpp"
+#include "coordinator/submit/job_record.hpp"
 
 namespace plumbline {
 namespace {
@@ -54,7 +55,7 @@ Status print(const Json& status, bool json) {
 }
 
 Status run_status(const StatusOptions& options) {
-  const RunLayout layout(options.run);
+  PLUMBLINE_ASSIGN(const RunLayout layout, named_run(options.run));
   if (options.watch) {
     std::signal(SIGPIPE, SIG_IGN);  // `plumbline status RUN --watch | head` ends quietly.
     return watch_run(
@@ -69,7 +70,7 @@ Status run_status(const StatusOptions& options) {
 void add_status(CLI::App& app, CommandBody& body) {
   auto* command = app.add_subcommand("status", "Show what a run is doing, or what it did");
   auto options = std::make_shared<StatusOptions>();
-  command->add_option("RUN", options->run, "Run directory")->required();
+  command->add_option("RUN", options->run, "Run directory, or the id of its Slurm job")->required();
   command->add_flag("--json", options->json, "Print one JSON object (with --watch: a line whenever something changed)");
   command->add_flag("--watch", options->watch,
                     "Show progress, losses, workers and events until the run ends or Ctrl-C: redrawn in place on a "

@@ -1,8 +1,8 @@
 // Running the coordinator of one run from its start (or newest checkpoint) to its end.
 //
 // serve_run opens the log itself: logs/coordinator.log and the standard error stream. A caller calls init_log neither
-// before nor after. SIGINT, SIGTERM and SIGUSR1 (a batch system's warning) ask for a stop; a second one does not wait.
-// Call both functions on the thread that lives as long as the process: launched workers end with it.
+// before nor after. SIGINT, SIGTERM and SIGUSR1 (a batch system's warning) ask for a stop; a second SIGINT or SIGTERM
+// does not wait. Call both functions on the thread that lives as long as the process: launched workers end with it.
 #pragma once
 #include <filesystem>
 #include <functional>
