@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   add_inspect(app, body);
   add_train(app, body);
   add_resume(app, body);
+  add_submit(app, body);
   add_status(app, body);
   add_logs(app, body);
   add_stop(app, body);

@@ -1,11 +1,15 @@
 #include "worker/answer.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <functional>
 #include <istream>
+#include <mutex>
 #include <numeric>
 #include <ostream>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "common/data/generation.hpp"
@@ -71,9 +75,37 @@ Outputs write_outputs(const T5& model, const Tokenizer& tokenizer, const Generat
   return write_token_by_token(model, tokenizer, task, tensors, sources.rows);
 }
 
-/// Answers every source of a window, batch by batch.
+/// Calls work(i) for every i below `count`, on `threads` threads (this one among them) that each take the next. After
+/// an error nothing more is begun; it is the result.
+Status on_threads(int threads, std::size_t count, const std::function<Status(std::size_t)>& work) {
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  Status result;
+  const auto take_turns = [&] {
+    for (std::size_t i = next++; i < count; i = next++) {
+      Status status;
+      try {
+        status = work(i);
+      } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
+        status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+      }
+      if (status.has_value()) continue;
+      next = count;
+      const std::lock_guard lock(mutex);
+      if (result.has_value()) result = std::move(status);
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t t = 1; t < std::min(static_cast<std::size_t>(threads), count); ++t) others.emplace_back(take_turns);
+  take_turns();
+  for (std::thread& other : others) other.join();
+  return result;
+}
+
+/// Answers every source of a window, a batch a thread: whole batches side by side keep every core busy, where the small
+/// products of one step would not. The bits of an answer hang on its batch alone.
 Status answer_window(const T5& model, const Tokenizer& tokenizer, const GenerationTask& task,
-                     const SourceWindow& window, std::ostream& out) {
+                     const SourceWindow& window, int threads, std::ostream& out) {
   std::vector<std::vector<std::int64_t>> tokens;
   std::vector<bool> cut;
   std::vector<std::size_t> lengths;
@@ -83,19 +115,23 @@ Status answer_window(const T5& model, const Tokenizer& tokenizer, const Generati
     cut.push_back(cut_source(tokens.back(), task.max_source_tokens));
     lengths.push_back(tokens.back().size());
   }
-  for (const std::vector<std::size_t>& batch : length_batches(lengths, task.batch_rows)) {
+  const auto batches = length_batches(lengths, task.batch_rows);
+  std::mutex writing;
+  return on_threads(threads, batches.size(), [&](std::size_t i) -> Status {
+    const std::vector<std::size_t>& batch = batches[batches.size() - 1 - i];  // The longest first: none is waited for.
     Sources sources;
-    for (const std::size_t i : batch) {
-      sources.tokens.push_back(std::move(tokens[i]));
-      sources.rows.push_back(window.first + static_cast<std::int64_t>(i));
+    for (const std::size_t s : batch) {
+      sources.tokens.push_back(std::move(tokens[s]));
+      sources.rows.push_back(window.first + static_cast<std::int64_t>(s));
     }
     Outputs outputs = write_outputs(model, tokenizer, task, sources);
+    const std::lock_guard lock(writing);
     for (std::size_t b = 0; b < batch.size(); ++b)
       out << to_line(to_json(Answer{static_cast<std::int64_t>(batch[b]), cut[batch[b]], std::move(outputs[b])}))
           << '\n';
     if (!out.flush()) return run_error("the answers cannot be written", "standard output");
-  }
-  return {};
+    return {};
+  });
 }
 
 /// The tokenizer beside the model: a SentencePiece file, with as many extra ids as tokenizer_config.json says (100
@@ -122,7 +158,7 @@ Result<std::unique_ptr<Tokenizer>> tokenizer_beside(const std::filesystem::path&
   return load_sentencepiece(pieces, extra_ids);
 }
 
-Status answer_all(std::istream& in, std::ostream& out, at::Device device) {
+Status answer_all(std::istream& in, std::ostream& out, at::Device device, int threads) {
   const std::string where = "standard input";
   std::string line;
   if (!std::getline(in, line)) return data_error("there is no task", where);
@@ -130,6 +166,7 @@ Status answer_all(std::istream& in, std::ostream& out, at::Device device) {
   PLUMBLINE_ASSIGN(const GenerationTask task, generation_task_from_json(json, where));
   PLUMBLINE_ASSIGN(const auto tokenizer, tokenizer_beside(task.model));
   PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
+  model->parameters().refresh();  // Before threads share it.
   if (model->config().vocab_size < tokenizer->vocab_size())
     return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +
                           " is smaller than that of the tokenizer \"" + tokenizer->name() + "\", " +
@@ -139,7 +176,7 @@ Status answer_all(std::istream& in, std::ostream& out, at::Device device) {
   while (std::getline(in, line)) {
     PLUMBLINE_ASSIGN(const Json object, parse_json(line, where));
     PLUMBLINE_ASSIGN(const SourceWindow window, source_window_from_json(object, where));
-    PLUMBLINE_TRY(answer_window(*model, *tokenizer, task, window, out));
+    PLUMBLINE_TRY(answer_window(*model, *tokenizer, task, window, device.is_cpu() ? threads : 1, out));
   }
   return {};
 }
@@ -160,11 +197,11 @@ std::vector<std::vector<std::size_t>> length_batches(const std::vector<std::size
   return batches;
 }
 
-Status answer(std::istream& in, std::ostream& out, at::Device device) {
+Status answer(std::istream& in, std::ostream& out, at::Device device, int threads) {
   const at::NoGradGuard no_grad;
   Status status;
   try {
-    status = answer_all(in, out, device);
+    status = answer_all(in, out, device, threads);
   } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
     status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
   }

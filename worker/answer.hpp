@@ -12,8 +12,9 @@
 namespace plumbline {
 
 /// Reads a task and windows from `in` until it ends, and writes answers to `out`, flushed one by one. An error, of the
-/// task, the model or a window, is written to `out` too. Nothing else may be written to `out` meanwhile.
-Status answer(std::istream& in, std::ostream& out, at::Device device);
+/// task, the model or a window, is written to `out` too. Nothing else may be written to `out` meanwhile. On the CPU
+/// `threads` batches are computed side by side; answers do not depend on it.
+Status answer(std::istream& in, std::ostream& out, at::Device device, int threads);
 
 /// Sources of like length together: `batch_rows` of them at most, and no more than fit a fixed number of padded tokens,
 /// since the memory of attention grows with their square; one at least. Places in `lengths`, each once; the shortest

@@ -13,7 +13,7 @@
 #include "common/text/tokenizer.hpp"
 #include "worker/collective/collective.hpp"
 #include "worker/objective/objective.hpp"
-#include "worker/reference.hpp"
+#include "worker/row_log_probs.hpp"
 
 namespace plumbline {
 

@@ -48,8 +48,8 @@ void KlRows::add_together(const T5& model, const std::vector<std::int64_t>& rows
       score(model, make_mismatched_batch(split_, rows, partners_, train_.max_source_tokens, train_.max_output_tokens,
                                          model.parameters().flat().device()));
   for (std::size_t i = 0; i < rows.size(); ++i)
-    sums[split_.norm(rows[i])] += static_cast<double>(scores.desired[i]) -
-                                  static_cast<double>(references_->mismatched.at(static_cast<std::size_t>(rows[i])));
+    sums[split_.norm(rows[i])] +=
+        static_cast<double>(scores.desired[i]) - static_cast<double>(references_->at(rows[i]).mismatched);
 }
 
 std::vector<double> KlRows::means(const double* sums, const std::vector<NormTotals>& totals) {

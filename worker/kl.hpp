@@ -11,7 +11,7 @@
 #include "common/data/plan.hpp"
 #include "worker/collective/collective.hpp"
 #include "worker/objective/objective.hpp"
-#include "worker/reference.hpp"
+#include "worker/row_log_probs.hpp"
 
 namespace plumbline {
 

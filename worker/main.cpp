@@ -142,8 +142,8 @@ Status sample_share(const std::string& task_file, const std::string& share_text,
 /// Answers what comes on the standard input.
 Status answer_sources(int threads, const std::string& log_level) {
   PLUMBLINE_TRY(init_log({log_level, {}, /*standard_error=*/true}));
-  fix_numerics(threads);
-  return answer(std::cin, std::cout, device_of(0));
+  fix_numerics(1);
+  return answer(std::cin, std::cout, device_of(0), threads);
 }
 
 int report(const Error& error) {
@@ -195,7 +195,7 @@ int main(int argc, char** argv) {
     return status.has_value() ? 0 : report(status.error());
   }
   if (generate) {
-    fix_environment(threads, argv);
+    fix_environment(1, argv);
     const Status status = answer_sources(threads, log_level);
     flush_log();
     return status.has_value() ? 0 : report(status.error());

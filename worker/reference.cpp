@@ -1,15 +1,16 @@
 #include "worker/reference.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
+#include <array>
 #include <system_error>
 
 #include "common/core/files.hpp"
 #include "common/core/json.hpp"
-#include "common/data/hdf5.hpp"
 #include "common/data/plan.hpp"
+#include "common/record/reference_part.hpp"
+#include "worker/reference_folders.hpp"
 #include "worker/share.hpp"
 
 namespace plumbline {
@@ -17,167 +18,266 @@ namespace plumbline {
 namespace {
 
 namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
 
-constexpr std::int64_t kReferenceVersion = 3;
+constexpr std::int64_t kReferenceVersion = 4;  // Raised when the same rows would get other numbers.
+constexpr std::chrono::milliseconds kLongestPart{60'000};
 
-/// The four lists, with the side that each is of.
-struct List {
-  Side side;
-  const char* name;
-  std::vector<float> RowLogProbs::*of_rows;
-  std::vector<float> ReferenceLogProbs::*of_batch;
-};
-constexpr List kLists[] = {
-    {Side::kDesired, "desired", &RowLogProbs::desired, &ReferenceLogProbs::desired},
-    {Side::kUndesired, "undesired", &RowLogProbs::undesired, &ReferenceLogProbs::undesired},
-    {Side::kDesired, "desired_differing", &RowLogProbs::desired_differing, &ReferenceLogProbs::desired_differing},
-    {Side::kUndesired, "undesired_differing", &RowLogProbs::undesired_differing,
-     &ReferenceLogProbs::undesired_differing}};
-
-RowLogProbs unknown(const Split& split) {
-  RowLogProbs values;
-  for (const List& list : kLists)
-    (values.*list.of_rows).assign(static_cast<std::size_t>(split.size()), std::numeric_limits<float>::quiet_NaN());
-  values.mismatched = values.desired;
-  return values;
-}
-
-/// Those of a batch's rows whose sources are also scored with another row's output.
-std::vector<std::int64_t> mismatched_rows(const Split& split, const std::vector<std::int64_t>& batch,
-                                          const ReferenceWork& work) {
+/// Rows that are computed together.
+struct Group {
+  const Split* split;
+  const std::vector<std::int64_t>* partners;  ///< mismatched: by row of the split; else null
+  RowLogProbs* into;
   std::vector<std::int64_t> rows;
-  for (const std::int64_t row : batch)
-    if (!work.mismatched_norms.empty() && work.mismatched_norms.at(split.norm(row))) rows.push_back(row);
-  return rows;
+  GroupKey key;
+  bool is_known = false;
+};
+
+class Preparation {
+ public:
+  Preparation(const T5& start, const ReferenceWork& work, Collective& collective)
+      : start_(start),
+        work_(work),
+        collective_(collective),
+        folders_(work.folders, reference_model(start, work), collective, work.tell) {}
+
+  Result<References> prepare();
+
+ private:
+  void add_groups(const Split& split, const std::vector<std::int64_t>& used, std::vector<std::int64_t>& partners,
+                  RowLogProbs& into);
+  [[nodiscard]] RowTokens tokens_of(const Group& group, std::int64_t row) const;
+  /// Of the desired and the undesired output, 0 where there is none.
+  [[nodiscard]] std::array<std::int64_t, 2> output_lengths(const Group& group, std::int64_t row) const;
+
+  void read(const std::vector<std::string>& parts);
+  void take(const ScoredGroup& scored);
+  /// Of some rank.
+  Result<std::vector<std::size_t>> missing();
+
+  /// This rank's share, into parts of its own, whose names are added to `written`.
+  Status compute(const std::vector<std::size_t>& missing, const std::string& folder, std::vector<std::string>& written);
+  [[nodiscard]] std::vector<ScoredOutput> score_group(const Group& group) const;
+
+  const T5& start_;
+  const ReferenceWork& work_;
+  Collective& collective_;
+  ReferenceFolders folders_;
+  std::vector<std::int64_t> train_partners_, held_out_partners_;  ///< kto
+  std::vector<Group> groups_;
+  std::vector<std::pair<GroupKey, std::size_t>> by_key_;  ///< ascending; equal groups follow each other
+  References references_;
+};
+
+Result<References> Preparation::prepare() {
+  add_groups(work_.dataset->train(), work_.train_rows, train_partners_, references_.train);
+  add_groups(work_.dataset->held_out(), work_.held_out_rows, held_out_partners_, references_.held_out);
+  std::sort(by_key_.begin(), by_key_.end());
+  PLUMBLINE_ASSIGN(const auto kept, folders_.kept());
+  read(kept);
+  PLUMBLINE_ASSIGN(const auto needed, missing());
+  folders_.tell("reference log-probs: " + std::to_string(groups_.size() - needed.size()) + " of " +
+                std::to_string(groups_.size()) + " groups of examples are read from cache");
+  if (needed.empty()) return std::move(references_);
+  PLUMBLINE_ASSIGN(const std::string folder, folders_.choose());
+  std::vector<std::string> written;
+  PLUMBLINE_TRY(agree(collective_, compute(needed, folder, written)));
+  PLUMBLINE_ASSIGN(const auto parts, folders_.gather(written));
+  read(parts);
+  PLUMBLINE_ASSIGN(const auto left, missing());
+  if (!left.empty())
+    return run_error("reference log-probs that were just written cannot be read", folders_.path_of(folder).string(),
+                     "Resume the run; what is missing is computed again.");
+  return std::move(references_);
 }
 
-/// Scores `rows` of a split; the values land at their rows on every rank.
-Result<RowLogProbs> score_rows(const T5& model, const Split& split, const std::vector<std::int64_t>& rows,
-                               const ReferenceWork& work, Collective& collective) {
-  RowLogProbs result = unknown(split);
-  const auto batches = fixed_batches(split, rows, work.batch_rows);
-  const at::Device device = model.parameters().flat().device();
-  const bool any_mismatched =
-      std::find(work.mismatched_norms.begin(), work.mismatched_norms.end(), true) != work.mismatched_norms.end();
-  const auto partners = any_mismatched ? partners_of(split, work.mismatched_norms.size()) : std::vector<std::int64_t>();
-  PLUMBLINE_ASSIGN(
-      const auto scored, share_batches(collective, batches.size(), [&](std::size_t b) {
-        const Batch batch = make_batch(split, batches[b], work.max_source_tokens, work.max_output_tokens, device);
-        const ReferenceLogProbs values = score(model, batch);
-        std::string bytes;
-        for (const List& list : kLists) {
-          const auto& numbers = values.*list.of_batch;
-          bytes.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float));
-        }
-        const auto mismatched = mismatched_rows(split, batches[b], work);
-        if (!mismatched.empty()) {
-          const auto numbers = score(model, make_mismatched_batch(split, mismatched, partners, work.max_source_tokens,
-                                                                  work.max_output_tokens, device))
-                                   .desired;
-          bytes.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float));
-        }
-        return Result<std::string>(std::move(bytes));
-      }));
-  for (std::size_t b = 0; b < batches.size(); ++b) {
-    std::size_t at = 0;
-    const auto take = [&](std::vector<float>& values, std::int64_t row) -> Status {
-      if (scored[b].size() - at < sizeof(float)) return run_error("a worker's log-probs are cut short", "reference");
-      std::memcpy(&values[static_cast<std::size_t>(row)], scored[b].data() + at, sizeof(float));
-      at += sizeof(float);
-      return {};
-    };
-    for (const List& list : kLists)
-      for (const std::int64_t row : batches[b])
-        if (split.length(row, list.side) > 0) PLUMBLINE_TRY(take(result.*list.of_rows, row));
-    for (const std::int64_t row : mismatched_rows(split, batches[b], work)) PLUMBLINE_TRY(take(result.mismatched, row));
+/// The groups that hold a used row, of the norms that compare with the start model. Their order is the same on every
+/// rank, from short rows to long ones within a norm, so that every w-th costs about the same.
+void Preparation::add_groups(const Split& split, const std::vector<std::int64_t>& used,
+                             std::vector<std::int64_t>& partners, RowLogProbs& into) {
+  const auto is_compared = [&](std::int64_t row) {
+    const Objective objective = work_.objectives.at(split.norm(row));
+    return needs_reference(objective) && (objective == Objective::kKto || split.kind(row) == ExampleKind::kPreference);
+  };
+  std::vector<std::int64_t> wanted;
+  std::copy_if(used.begin(), used.end(), std::back_inserter(wanted), is_compared);
+  into = RowLogProbs(std::move(wanted));
+  std::vector<std::vector<std::int64_t>> pairs(work_.objectives.size()), others(work_.objectives.size());
+  for (std::int64_t row = 0; row < split.size(); ++row)
+    if (is_compared(row))
+      (split.kind(row) == ExampleKind::kPreference ? pairs : others)[split.norm(row)].push_back(row);
+  const auto add = [&](const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>* mismatched_with) {
+    for (auto& batch : fixed_batches(split, rows, work_.rows_together)) {
+      if (std::none_of(batch.begin(), batch.end(), [&](std::int64_t row) { return into.holds(row); })) continue;
+      Group group{&split, mismatched_with, &into, std::move(batch), {}};
+      std::vector<RowTokens> content;
+      for (const std::int64_t row : group.rows) content.push_back(tokens_of(group, row));
+      group.key = group_key(content);
+      by_key_.emplace_back(group.key, groups_.size());
+      groups_.push_back(std::move(group));
+    }
+  };
+  for (std::size_t n = 0; n < work_.objectives.size(); ++n) {
+    add(pairs[n], nullptr);
+    if (work_.objectives[n] != Objective::kKto) continue;
+    if (partners.empty()) partners = partners_of(split, work_.objectives.size());
+    add(others[n], nullptr);
+    pairs[n].insert(pairs[n].end(), others[n].begin(), others[n].end());
+    add(pairs[n], &partners);
   }
-  return result;
+}
+
+/// What make_batch, or make_mismatched_batch, gives the model of a row.
+RowTokens Preparation::tokens_of(const Group& group, std::int64_t row) const {
+  RowTokens tokens;
+  tokens.source = group.split->tokens(row, Side::kSource);
+  cut_source(tokens.source, work_.max_source_tokens);
+  const std::int64_t of = group.partners == nullptr ? row : group.partners->at(static_cast<std::size_t>(row));
+  tokens.desired = group.split->tokens(of, Side::kDesired);
+  tokens.undesired = group.split->tokens(of, Side::kUndesired);
+  if (group.partners != nullptr && tokens.desired.empty()) tokens.desired = std::move(tokens.undesired);
+  if (group.partners != nullptr) tokens.undesired.clear();
+  for (auto* output : {&tokens.desired, &tokens.undesired})
+    if (std::ssize(*output) > work_.max_output_tokens)
+      output->resize(static_cast<std::size_t>(work_.max_output_tokens));
+  return tokens;
+}
+
+std::array<std::int64_t, 2> Preparation::output_lengths(const Group& group, std::int64_t row) const {
+  const RowTokens tokens = tokens_of(group, row);
+  return {std::ssize(tokens.desired), std::ssize(tokens.undesired)};
+}
+
+/// One part in memory at a time.
+void Preparation::read(const std::vector<std::string>& parts) {
+  for (const std::string& name : parts) {
+    const fs::path file = folders_.path_of(name);
+    const auto part = read_reference_part(file, folders_.key());
+    if (part.has_value()) {
+      for (const ScoredGroup& scored : part->groups) take(scored);
+      continue;
+    }
+    // A cache's file that vouches for nothing is of no use; one that may not be read is somebody else's.
+    std::error_code ec;
+    const bool removed = collective_.rank() == 0 && ::access(file.c_str(), R_OK) == 0 && fs::remove(file, ec);
+    folders_.tell("reference log-probs that cannot be used" + std::string(removed ? " are removed: " : ": ") +
+                  to_string(part.error()));
+  }
+}
+
+void Preparation::take(const ScoredGroup& scored) {
+  auto it = std::lower_bound(by_key_.begin(), by_key_.end(), std::pair(scored.key, std::size_t{0}));
+  for (; it != by_key_.end() && it->first == scored.key; ++it) {
+    Group& group = groups_[it->second];
+    std::vector<std::int64_t> expected, lengths;
+    for (const std::int64_t row : group.rows)
+      for (const std::int64_t length : output_lengths(group, row))
+        if (length > 0) expected.push_back(length);
+    for (const ScoredOutput& output : scored.outputs) lengths.push_back(output.tokens);
+    if (lengths != expected) continue;
+    group.is_known = true;
+    auto output = scored.outputs.begin();
+    for (const std::int64_t row : group.rows) {
+      const auto [desired, undesired] = output_lengths(group, row);
+      RowLogProbs::Values values = group.into->at(row);
+      if (group.partners != nullptr) {
+        values.mismatched = (output++)->log_prob;
+      } else {
+        if (desired > 0) {
+          values.desired = output->log_prob;
+          values.desired_differing = (output++)->differing_log_prob;
+        }
+        if (undesired > 0) {
+          values.undesired = output->log_prob;
+          values.undesired_differing = (output++)->differing_log_prob;
+        }
+      }
+      group.into->set(row, values);
+    }
+  }
+}
+
+Result<std::vector<std::size_t>> Preparation::missing() {
+  std::string is_missing(groups_.size() / 8 + 1, '\0');  // One bit a group.
+  for (std::size_t g = 0; g < groups_.size(); ++g)
+    if (!groups_[g].is_known) is_missing[g / 8] = static_cast<char>(is_missing[g / 8] | 1 << g % 8);
+  PLUMBLINE_ASSIGN(const auto of_ranks, collective_.all_gather_bytes(is_missing));
+  std::vector<std::size_t> missing;
+  for (std::size_t g = 0; g < groups_.size(); ++g)
+    if (std::any_of(of_ranks.begin(), of_ranks.end(),
+                    [&](const std::string& bits) { return (bits.at(g / 8) >> g % 8 & 1) != 0; }))
+      missing.push_back(g);
+  return missing;
+}
+
+Status Preparation::compute(const std::vector<std::size_t>& missing, const std::string& folder,
+                            std::vector<std::string>& written) {
+  folders_.tell("computing the start model's log-probs of " + std::to_string(missing.size()) + " groups into " +
+                folders_.path_of(folder).string());
+  const auto rank = static_cast<std::size_t>(collective_.rank()), world = static_cast<std::size_t>(collective_.size());
+  ReferencePart part{folders_.key(), {}};
+  auto due = work_.first_part;
+  auto began = Clock::now();
+  for (std::size_t i = rank; i < missing.size(); i += world) {
+    const Group& group = groups_[missing[i]];
+    part.groups.push_back({group.key, score_group(group)});
+    if (i + world < missing.size() && Clock::now() - began < due) continue;
+    written.push_back(folder + reference_part_name(part));
+    PLUMBLINE_TRY(write_reference_part(folders_.path_of(written.back()), part));
+    part.groups.clear();
+    folders_.tell("log-probs of the first " + std::to_string(i + 1) + " of " + std::to_string(missing.size()) +
+                  " groups are kept");
+    began = Clock::now();
+    due = std::min(2 * due, kLongestPart);
+  }
+  return {};
+}
+
+std::vector<ScoredOutput> Preparation::score_group(const Group& group) const {
+  const at::Device device = start_.parameters().flat().device();
+  const Batch batch =
+      group.partners == nullptr
+          ? make_batch(*group.split, group.rows, work_.max_source_tokens, work_.max_output_tokens, device)
+          : make_mismatched_batch(*group.split, group.rows, *group.partners, work_.max_source_tokens,
+                                  work_.max_output_tokens, device);
+  const ReferenceLogProbs scores = score(start_, batch);
+  std::vector<ScoredOutput> outputs;
+  std::size_t d = 0, u = 0;
+  for (std::int64_t b = 0; b < std::ssize(group.rows); ++b) {
+    const auto add = [&](const OutputTensors& side, std::size_t& i, const std::vector<float>& all,
+                         const std::vector<float>& differing) {
+      if (i == side.batch_row.size() || side.batch_row[i] != b) return;
+      outputs.push_back({all[i], differing[i], static_cast<std::int32_t>(side.length[i]),
+                         static_cast<std::int32_t>(side.differing[i].size())});
+      ++i;
+    };
+    add(batch.desired, d, scores.desired, scores.desired_differing);
+    add(batch.undesired, u, scores.undesired, scores.undesired_differing);
+  }
+  return outputs;
 }
 
 }  // namespace
 
-ReferenceLogProbs RowLogProbs::of(const Batch& batch) const {
-  ReferenceLogProbs values;
-  for (const List& list : kLists)
-    for (const std::int64_t b : (list.side == Side::kDesired ? batch.desired : batch.undesired).batch_row)
-      (values.*list.of_batch)
-          .push_back((this->*list.of_rows).at(static_cast<std::size_t>(batch.rows[static_cast<std::size_t>(b)])));
-  return values;
-}
-
-std::string weights_hash(const T5& model) {
-  const at::Tensor flat = model.parameters().flat().detach().to(at::kCPU).contiguous();
-  return sha256_hex(std::span(static_cast<const std::byte*>(flat.const_data_ptr()), flat.nbytes()));
-}
-
-std::string reference_key(const T5& start, const ReferenceWork& work) {
-  const auto hash_of = [](const std::vector<std::int64_t>& rows) { return sha256_hex(std::as_bytes(std::span(rows))); };
-  const Json parts{{"version", kReferenceVersion},
-                   {"weights", weights_hash(start)},
-                   {"dataset", work.dataset->content_hash()},
-                   {"train_rows", hash_of(work.train_rows)},
-                   {"held_out_rows", hash_of(work.held_out_rows)},
-                   {"max_source_tokens", work.max_source_tokens},
-                   {"max_output_tokens", work.max_output_tokens},
-                   {"mismatched_norms", work.mismatched_norms},
-                   {"batch_rows", work.batch_rows},
+std::string reference_model(const T5& start, const ReferenceWork& work) {
+  const at::ScalarType type = start.parameters().flat().scalar_type();
+  Json architecture = to_hf_config(start.config());
+  architecture.erase("dropout_rate");  // There is none here.
+  const DatasetInfo& info = work.dataset->info();
+  Json tokenizer{{"name", info.tokenizer}, {"vocab_size", info.vocab_size}};
+  if (info.sentencepiece)
+    tokenizer.update({{"extra_ids", info.sentencepiece->extra_ids}, {"sha256", info.sentencepiece->sha256}});
+  const Json model{{"version", kReferenceVersion},
+                   {"architecture", std::move(architecture)},
+                   {"parameters_sha256", start.parameters().sha256()},
+                   {"dtype", type == at::kFloat ? "float32" : at::toString(type)},
+                   {"tokenizer", std::move(tokenizer)},
                    {"fingerprint", work.fingerprint}};
-  return sha256_hex(parts.dump());
+  return model.dump(2) + "\n";
 }
 
-Result<References> compute_references(const T5& start, const ReferenceWork& work, Collective& collective) {
-  References references;
-  PLUMBLINE_ASSIGN(references.train, score_rows(start, work.dataset->train(), work.train_rows, work, collective));
-  PLUMBLINE_ASSIGN(references.held_out,
-                   score_rows(start, work.dataset->held_out(), work.held_out_rows, work, collective));
-  return references;
-}
-
-Status write_references(const fs::path& file, const References& references) {
-  std::error_code ec;
-  fs::create_directories(file.parent_path(), ec);
-  if (ec) return run_error("the folder cannot be made: " + ec.message(), file.parent_path().string());
-  fs::path partial = file;
-  partial += ".partial";
-  const auto write = [&]() -> Status {
-    PLUMBLINE_ASSIGN(H5File out, H5File::create(partial));
-    PLUMBLINE_TRY(out.write_attribute("version", kReferenceVersion));
-    for (const List& list : kLists) {
-      PLUMBLINE_TRY(out.write(std::string("train_") + list.name, references.train.*list.of_rows));
-      PLUMBLINE_TRY(out.write(std::string("heldout_") + list.name, references.held_out.*list.of_rows));
-    }
-    PLUMBLINE_TRY(out.write("train_mismatched", references.train.mismatched));
-    PLUMBLINE_TRY(out.write("heldout_mismatched", references.held_out.mismatched));
-    PLUMBLINE_TRY(out.flush_and_close());
-    return fsync_path(partial);
-  };
-  if (Status status = write(); status.has_error()) {
-    fs::remove(partial, ec);
-    return status;
-  }
-  fs::rename(partial, file, ec);
-  if (ec) return run_error("the file cannot be put in place: " + ec.message(), file.string());
-  return fsync_path(file.parent_path());
-}
-
-Result<References> read_references(const fs::path& file, const Dataset& dataset) {
-  PLUMBLINE_ASSIGN(const H5File in, H5File::open(file));
-  References references;
-  for (const List& list : kLists) {
-    PLUMBLINE_ASSIGN(references.train.*list.of_rows, in.read<float>(std::string("train_") + list.name));
-    PLUMBLINE_ASSIGN(references.held_out.*list.of_rows, in.read<float>(std::string("heldout_") + list.name));
-  }
-  PLUMBLINE_ASSIGN(references.train.mismatched, in.read<float>("train_mismatched"));
-  PLUMBLINE_ASSIGN(references.held_out.mismatched, in.read<float>("heldout_mismatched"));
-  const auto fits = [](const RowLogProbs& values, const Split& split) {
-    for (const List& list : kLists)
-      if ((values.*list.of_rows).size() != static_cast<std::size_t>(split.size())) return false;
-    return values.mismatched.size() == static_cast<std::size_t>(split.size());
-  };
-  if (!fits(references.train, dataset.train()) || !fits(references.held_out, dataset.held_out()))
-    return data_error("the reference log-probs are not of this dataset", file.string(),
-                      "Remove the file; it is computed again.");
-  return references;
+Result<References> prepare_references(const T5& start, const ReferenceWork& work, Collective& collective) {
+  return Preparation(start, work, collective).prepare();
 }
 
 }  // namespace plumbline

@@ -10,6 +10,7 @@
 #include "worker/evaluate.hpp"
 #include "worker/log.hpp"
 #include "worker/metrics.hpp"
+#include "worker/reference.hpp"
 #include "worker/share.hpp"
 #include "worker/snapshot/encode.hpp"
 #include "worker/trainer.hpp"
@@ -124,45 +125,26 @@ Status Worker::build_start_model() {
   return {};
 }
 
-/// Some objectives compare with the start model: its log-probs are computed once a run and kept.
+/// Some objectives compare with the start model: its log-probs are computed once and kept beside the dataset.
 Status Worker::prepare_references() {
   if (std::none_of(norms_.begin(), norms_.end(),
                    [](const NormObjective& norm) { return needs_reference(norm.objective); }))
     return {};
   enter("reference");
-  const auto is_compared = [&](const Split& split, std::int64_t row) {
-    const Objective objective = norms_[split.norm(row)].objective;
-    return needs_reference(objective) && (objective == Objective::kKto || split.kind(row) == ExampleKind::kPreference);
-  };
   PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
   ReferenceWork work;
   work.dataset = &*dataset_;
-  for (const std::int64_t row : plan.rows_through(config().train.steps))
-    if (is_compared(dataset_->train(), row)) work.train_rows.push_back(row);
-  for (const std::int64_t row : scored_rows(held_out()))
-    if (is_compared(dataset_->held_out(), row)) work.held_out_rows.push_back(row);
-  for (const NormObjective& norm : norms_) work.mismatched_norms.push_back(norm.objective == Objective::kKto);
+  for (const NormObjective& norm : norms_) work.objectives.push_back(norm.objective);
+  work.train_rows = plan.rows_through(config().train.steps);
+  work.held_out_rows = scored_rows(held_out());
   work.max_source_tokens = config().train.max_source_tokens;
   work.max_output_tokens = config().train.max_output_tokens;
-  work.batch_rows = config().evaluate.batch_rows;
+  work.rows_together = context_.device.is_cpu() ? 1 : config().evaluate.batch_rows;
   work.fingerprint = context_.fingerprint;
-  const auto file = context_.layout.reference() / (reference_key(*start_model_, work) + ".h5");
-  PLUMBLINE_ASSIGN(const bool is_there, exists(file));
-  if (is_there) {
-    const auto read = [&]() -> Status {
-      PLUMBLINE_ASSIGN(references_, read_references(file, *dataset_));
-      return {};
-    };
-    PLUMBLINE_TRY(agree(context_.collective, read()));
-    log_info("reference log-probs read from " + file.string());
-    return {};
-  }
-  log_info("computing the start model's log-probs of " + std::to_string(work.train_rows.size()) + " training and " +
-           std::to_string(work.held_out_rows.size()) + " held-out examples");
-  PLUMBLINE_ASSIGN(references_, compute_references(*start_model_, work, context_.collective));
-  if (rank() != 0) return {};
-  PLUMBLINE_TRY(write_references(file, *references_));
-  return announce("reference", 0, file);
+  work.folders = {dataset_->folder() / "reference", context_.layout.reference()};
+  work.tell = log_info;
+  PLUMBLINE_ASSIGN(references_, plumbline::prepare_references(*start_model_, work, context_.collective));
+  return {};
 }
 
 /// With LoRA the start model stays as it is, and is what its log-probs were computed with; adapters beside it are
@@ -170,7 +152,7 @@ Status Worker::prepare_references() {
 Status Worker::add_adapter() {
   const LoraConfig& lora = config().lora;
   if (lora.rank == 0) return {};
-  base_sha256_ = weights_hash(*start_model_);
+  base_sha256_ = start_model_->parameters().sha256();
   const auto add = [&]() -> Status {
     PLUMBLINE_TRY(check_targets(lora, start_model_->config()));
     start_model_->add_adapter(lora);

@@ -15,7 +15,7 @@
 #include "worker/kl.hpp"
 #include "worker/objective/objective.hpp"
 #include "worker/optimizer/optimizer.hpp"
-#include "worker/reference.hpp"
+#include "worker/row_log_probs.hpp"
 
 namespace plumbline {
 

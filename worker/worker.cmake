@@ -1,7 +1,7 @@
 # What ties the rooms together: the trainer, evaluation, the control-plane session, and the program.
 plumbline_room(plumbline_worker_log SOURCES log.cpp LINKS plumbline_core)
 plumbline_worker_room(plumbline_training
-  SOURCES share.cpp reference.cpp kl.cpp metrics.cpp trainer.cpp evaluate.cpp sample.cpp answer.cpp
+  SOURCES share.cpp reference.cpp reference_folders.cpp row_log_probs.cpp kl.cpp metrics.cpp trainer.cpp evaluate.cpp sample.cpp answer.cpp
   LINKS plumbline_batch plumbline_model plumbline_objective plumbline_optimizer plumbline_gradient plumbline_collective
     plumbline_generate plumbline_checkpoint plumbline_snapshot plumbline_record plumbline_data plumbline_text)
 # What stands for the GPUs of this machine: one file each, chosen here alone.

@@ -210,6 +210,9 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
   if (config.evaluate.patience > 0 && (config.evaluate.every == 0 || config.evaluate.judged == 0))
     return wrong("evaluate.patience needs evaluate.every and evaluate.judged, which measure the undesirable rate",
                  "For example evaluate: {every: 50, judged: 100, patience: 2}.");
+  if (config.checkpoint.keep_best > 0 && config.evaluate.every == 0)
+    return wrong("checkpoint.keep_best needs evaluate.every, which measures on held-out examples while training",
+                 "For example evaluate: {every: 100}, with checkpoint.every: 100.");
   if (!is_loopback(config.control.bind))
     return wrong("control.bind is " + quoted_extract(config.control.bind) + ", not a loopback address",
                  "Until connections are encrypted the coordinator listens on this machine only: 127.0.0.1 or ::1.");

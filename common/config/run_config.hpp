@@ -126,8 +126,10 @@ struct EvaluateConfig {
 };
 
 struct CheckpointConfig {
-  std::int64_t every = 100;  ///< steps; one is always written at the end and at a stop
-  int keep = 2;              ///< newest checkpoints kept; older ones are removed after a newer one is committed
+  std::int64_t every = 100;     ///< steps; one is always written at the end and at a stop
+  int keep = 2;                 ///< newest checkpoints kept; older ones are removed after a newer one is committed
+  std::int64_t keep_every = 0;  ///< those of steps that are multiples of it are kept for good; 0: none
+  int keep_best = 0;            ///< of those measured on held-out examples, this many of the best are kept too
   friend bool operator==(const CheckpointConfig&, const CheckpointConfig&) = default;
 };
 

@@ -192,7 +192,8 @@ void describe(Visitor& v, EvaluateConfig& c) {
         "`evaluate.every` and `evaluate.judged`; 0: trains to the last step");
   v.key("max_new_tokens", c.max_new_tokens, Bounds{.min = 1, .max = 1 << 16}, "longest answer");
   v.key("batch_rows", c.batch_rows, Bounds{.min = 1, .max = 1 << 16},
-        "examples that are evaluated together, whatever the number of workers");
+        "examples that are evaluated together, whatever the number of workers; on a GPU also those whose reference "
+        "log-probs are computed together");
 }
 
 template <class Visitor>
@@ -200,7 +201,14 @@ void describe(Visitor& v, CheckpointConfig& c) {
   v.key("every", c.every, Bounds{.min = 1, .max = 1e9},
         "steps between checkpoints; one is always written at the end and at a stop");
   v.key("keep", c.keep, Bounds{.min = 1, .max = 1e6},
-        "newest checkpoints kept; an older one is removed once a newer one is committed");
+        "newest checkpoints kept; an older one is removed once a newer one is committed, unless `keep_every` or "
+        "`keep_best` keeps it");
+  v.key("keep_every", c.keep_every, Bounds{.min = 0, .max = 1e9},
+        "checkpoints of steps that are multiples of it are kept for good; 0: none");
+  v.key("keep_best", c.keep_best, Bounds{.min = 0, .max = 1e6},
+        "of the checkpoints whose step was measured on held-out examples, this many of the best are kept too: by the "
+        "undesirable rate where `evaluate.judged` has one, else by the loss, the mean over the norms, and of equals "
+        "the earlier. Needs `evaluate.every`");
 }
 
 template <class Visitor>

@@ -227,6 +227,7 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 - `workers.launcher: local` goes with one worker.
 - `lora.init` goes with `lora.rank`, and `lora.rank`, `lora.alpha` and `lora.targets` are those of its `adapter_config.json`.
 - `evaluate.patience` goes with `evaluate.every` and `evaluate.judged`.
+- `checkpoint.keep_best` goes with `evaluate.every`; a checkpoint is measured when both come at its step.
 - `control.worker_timeout_ms` is more than `control.heartbeat_ms`.
 
 ## What changes the weights

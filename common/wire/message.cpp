@@ -24,7 +24,7 @@ constexpr std::size_t kMaxHex = 4096;                   // group, NCCL id
 constexpr std::array<const char*, std::variant_size_v<Message>> kNames{
     "Challenge", "Hello",  "Welcome", "Lease",    "Heartbeat",     "StepDone",    "PartWritten", "Committed",
     "Artifact",  "NcclId", "Failed",  "Finished", "StatusRequest", "StatusReply", "StopRequest", "StopReply"};
-constexpr std::array<const char*, 4> kArtifactKinds{"evaluation", "snapshot", "snapshot_part", "reference"};
+constexpr std::array<const char*, 3> kArtifactKinds{"evaluation", "snapshot", "snapshot_part"};
 
 const char* role_name(Role role) { return role == Role::kWorker ? "worker" : "client"; }
 

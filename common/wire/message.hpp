@@ -12,7 +12,7 @@
 //              <---------------------------------  StepDone (rank 0)       metrics of a committed step
 //              <---------------------------------  PartWritten             a checkpoint part is on disk
 //   Committed  --------------------------------->                          manifest in place, journal written
-//              <---------------------------------  Artifact                evaluation, snapshot or reference file
+//              <---------------------------------  Artifact                evaluation or snapshot file
 //              written
 //              <---------------------------------  NcclId (rank 0)   ----> relayed to the other ranks
 //              <---------------------------------  Failed                  the worker's error, before it exits
@@ -82,7 +82,7 @@ struct Artifact {
   std::string kind;
   std::int64_t step = 0;
   std::string file;
-};  ///< kind: evaluation, snapshot, snapshot_part, reference
+};  ///< kind: evaluation, snapshot, snapshot_part
 struct NcclId {
   std::string id_hex;
 };

@@ -16,6 +16,7 @@ void add_curate(CLI::App& app, CommandBody& body);
 void add_inspect(CLI::App& app, CommandBody& body);
 void add_train(CLI::App& app, CommandBody& body);
 void add_resume(CLI::App& app, CommandBody& body);
+void add_submit(CLI::App& app, CommandBody& body);
 void add_status(CLI::App& app, CommandBody& body);
 void add_logs(CLI::App& app, CommandBody& body);
 void add_stop(CLI::App& app, CommandBody& body);

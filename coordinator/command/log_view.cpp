@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -13,6 +14,7 @@
 #include <deque>
 #include <utility>
 
+#include "coordinator/command/coordinator_host.hpp"
 #include "coordinator/journal/journal.hpp"
 
 namespace plumbline {
@@ -106,21 +108,17 @@ class Watch {
   int fd_;
 };
 
-bool on_this_host(const CoordinatorAddress& address) {
-  std::array<char, 256> host{};
-  return ::gethostname(host.data(), host.size() - 1) == 0 && address.hostname == host.data();
-}
-
 /// Tells when nothing more will come.
 class RunEnd {
  public:
   explicit RunEnd(const RunLayout& layout) : layout_(layout) {}
   /// The reason; nothing while a coordinator serves the run, or is about to.
   std::optional<std::string> reason() {
-    const std::string& outcome = newest_outcome();
+    look_at_journal();
+    const std::string& outcome = outcome_;
     const auto address = read_address(layout_);
     if (address.has_value()) {
-      if (!on_this_host(*address)) {
+      if (!is_on_this_host(*address)) {
         if (outcome.empty()) return std::nullopt;  // A process there cannot be looked at from here.
       } else if (::kill(static_cast<pid_t>(address->pid), 0) == 0 || errno != ESRCH) {
         return std::nullopt;
@@ -131,25 +129,28 @@ class RunEnd {
     if (outcome == "stopped") return "the run is stopped" + resume;
     if (outcome == "failed") return "the run has failed" + resume;
     if (address.has_value()) return "the run's coordinator is gone" + resume;
+    if (was_served_ && !is_held(layout_)) return "the run is interrupted: nobody serves it" + resume;
     return std::nullopt;  // It is starting.
   }
 
  private:
   /// Reads the journal only when it has grown: a follower asks many times a second.
-  const std::string& newest_outcome() {
+  void look_at_journal() {
     std::error_code ignored;
     const auto bytes = fs::file_size(layout_.journal(), ignored);
-    if (bytes == journal_bytes_) return outcome_;
-    if (const auto entries = read_journal(layout_.journal()); entries.has_value()) {
-      outcome_ = replay(*entries).outcome;
-      journal_bytes_ = bytes;
-    }
-    return outcome_;
+    if (bytes == journal_bytes_) return;
+    const auto entries = read_journal(layout_.journal());
+    if (entries.has_error()) return;
+    outcome_ = replay(*entries).outcome;
+    was_served_ = std::any_of(entries->begin(), entries->end(),
+                              [](const JournalEntry& entry) { return entry.event == "coordinator_started"; });
+    journal_bytes_ = bytes;
   }
 
   const RunLayout& layout_;
   std::uintmax_t journal_bytes_ = 0;
   std::string outcome_;
+  bool was_served_ = false;
 };
 
 }  // namespace

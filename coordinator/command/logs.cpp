@@ -6,6 +6,7 @@
 
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/log_view.hpp"
+#include "coordinator/submit/job_record.hpp"
 
 namespace plumbline {
 namespace {
@@ -24,7 +25,8 @@ Status run_logs(const LogsOptions& options) {
   view.level = parse_log_level(options.level).value_or(LogLevel::kTrace);
   view.newest = options.lines;
   view.follow = options.follow;
-  return view_logs(RunLayout(options.run), view, STDOUT_FILENO);
+  PLUMBLINE_ASSIGN(const RunLayout layout, named_run(options.run));
+  return view_logs(layout, view, STDOUT_FILENO);
 }
 
 }  // namespace
@@ -32,7 +34,7 @@ Status run_logs(const LogsOptions& options) {
 void add_logs(CLI::App& app, CommandBody& body) {
   auto* command = app.add_subcommand("logs", "Print a run's logs, merged by time, each line with who wrote it");
   auto options = std::make_shared<LogsOptions>();
-  command->add_option("RUN", options->run, "Run directory")->required();
+  command->add_option("RUN", options->run, "Run directory, or the id of its Slurm job")->required();
   command->add_flag("-f,--follow", options->follow, "Go on with new lines as they are written, until the run ends");
   command->add_option("--rank", options->rank, "Only the worker with this rank")->check(CLI::Range(0, 1 << 20));
   command->add_option("--level", options->level, "Only lines of this level and above: trace, debug, info, warn, error")

@@ -25,6 +25,15 @@ Override text_override(std::string key, const std::string& text) {
   return {std::move(key), quoted + "'"};
 }
 
+Result<std::filesystem::path> default_run_directory(const RunConfig& config) {
+  namespace fs = std::filesystem;
+  if (config.name.empty() || config.name == "." || config.name == ".." ||
+      fs::path(config.name).filename() != config.name)
+    return usage_error(fmt::format("the run's name, \"{}\", names no directory", config.name), "name",
+                       "Say with --run where the run goes.");
+  return fs::path("runs") / config.name;
+}
+
 void print_outcome(const RunLayout& layout, const RunOutcome& outcome) {
   std::printf("%s", fmt::format("step            {}\nweights_sha256  {}\nreport          {}\n", outcome.step.value(),
                                 outcome.weights_sha256, layout.report().string())

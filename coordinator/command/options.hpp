@@ -1,5 +1,6 @@
 // What the commands that train have in common on their command lines.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ Result<std::vector<Override>> parse_overrides(const std::vector<std::string>& se
 
 /// `key` set to exactly this text, whatever YAML would read in it.
 Override text_override(std::string key, const std::string& text);
+
+/// runs/ and the configuration's name; a usage error when that names no directory.
+Result<std::filesystem::path> default_run_directory(const RunConfig& config);
 
 /// The end of a run, on standard output: step, weights_sha256, report.
 void print_outcome(const RunLayout& layout, const RunOutcome& outcome);

@@ -9,7 +9,6 @@
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/options.hpp"
 #include "coordinator/journal/journal.hpp"
-#include "coordinator/launch/launch.hpp"
 
 namespace plumbline {
 namespace {
@@ -22,23 +21,11 @@ struct ResumeOptions {
 
 /// Keys that may change in the middle of a run. Any other would make its second part another computation than its
 /// first.
-constexpr std::array<std::string_view, 16> kChangeable = {"name",
-                                                          "compare",
-                                                          "train.steps",
-                                                          "evaluate.every",
-                                                          "evaluate.patience",
-                                                          "snapshot.every",
-                                                          "train.activations",
-                                                          "checkpoint.every",
-                                                          "checkpoint.keep",
-                                                          "workers.count",
-                                                          "workers.launcher",
-                                                          "workers.peak_gflops",
-                                                          "workers.max_restarts",
-                                                          "control.bind",
-                                                          "control.port",
-                                                          "control.heartbeat_ms",
-                                                          "control.worker_timeout_ms"};
+constexpr auto kChangeable = std::to_array<std::string_view>(
+    {"name", "compare", "train.steps", "evaluate.every", "evaluate.patience", "snapshot.every", "train.activations",
+     "checkpoint.every", "checkpoint.keep", "checkpoint.keep_every", "checkpoint.keep_best", "workers.count",
+     "workers.launcher", "workers.peak_gflops", "workers.max_restarts", "control.bind", "control.port",
+     "control.heartbeat_ms", "control.worker_timeout_ms"});
 
 Status check_changeable(const std::string& key) {
   if (std::find(kChangeable.begin(), kChangeable.end(), key) != kChangeable.end()) return {};
@@ -52,18 +39,8 @@ Status check_changeable(const std::string& key) {
                                  fmt::join(kChangeable, ", ")));
 }
 
-Status check_steps(const RunLayout& layout, const RunConfig& config, const std::vector<JournalEntry>& entries) {
-  const auto checkpoint = replay(entries).checkpoint;
-  if (!checkpoint || checkpoint->step.value() <= config.train.steps) return {};
-  return usage_error(
-      fmt::format("the run has taken {} steps already, more than {}", checkpoint->step.value(), config.train.steps),
-      layout.root().string() + ": train.steps", "Set it to at least the steps taken.");
-}
-
-/// Makes the new settings the run's own, under the journal's lock and with a line in it.
-Status store(const RunLayout& layout, const RunConfig& config, const std::vector<Override>& changes) {
-  PLUMBLINE_ASSIGN(Journal journal, Journal::open(layout));
-  PLUMBLINE_TRY(check_steps(layout, config, journal.entries()));
+/// Makes the new settings the run's own, with a line in its journal.
+Status store(const RunLayout& layout, const RunConfig& config, const std::vector<Override>& changes, Journal& journal) {
   PLUMBLINE_TRY(write_file_atomically(layout.config(), to_yaml(config)));
   Json data = Json::object();
   for (const Override& change : changes) data[change.key] = change.value;
@@ -87,12 +64,9 @@ Status run_resume(const ResumeOptions& options) {
   RunConfig now = config;  // --workers and --launcher hold for this start alone.
   if (!options.launcher.empty()) now.workers.launcher = options.launcher;
   const int workers = options.workers > 0 ? options.workers : config.workers.count;
-  if (!changes.empty()) {
-    PLUMBLINE_ASSIGN(const auto launcher, make_launcher(now, workers, layout));
-    PLUMBLINE_TRY(launcher->check());
-    PLUMBLINE_TRY(store(layout, config, changes));
-  }
-  PLUMBLINE_ASSIGN(const RunOutcome outcome, serve_run(layout, now, workers));
+  Accepted accepted;  // Settings that the run cannot go on with are not stored.
+  if (!changes.empty()) accepted = [&](Journal& journal) { return store(layout, config, changes, journal); };
+  PLUMBLINE_ASSIGN(const RunOutcome outcome, serve_run(layout, now, workers, accepted));
   print_outcome(layout, outcome);
   return {};
 }

@@ -1,18 +1,21 @@
 // `plumbline status RUN`: what a run is doing, from its coordinator; or what it did, from its directory.
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <memory>
-#include <thread>
 
 #include "common/wire/client.hpp"
 #include "coordinator/command/command.hpp"
+#include "coordinator/command/coordinator_host.hpp"
+#include "coordinator/command/watch.hpp"
 #include "coordinator/inspect/table.hpp"
 #include "coordinator/serve/status.hpp"
+#include "coordinator/submit/job_record.hpp"
 
 namespace plumbline {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswer{10'000}, kBetweenLooks{1'000};
+constexpr std::chrono::milliseconds kAnswer{10'000};
 
 struct StatusOptions {
   std::string run;
@@ -32,8 +35,7 @@ Result<Json> ask_coordinator(const RunLayout& layout) {
 }
 
 Result<Json> look(const RunLayout& layout) {
-  std::error_code ec;
-  if (std::filesystem::exists(layout.coordinator(), ec)) {
+  if (can_be_asked(layout)) {
     auto answer = ask_coordinator(layout);
     // A coordinator that is gone, or goes meanwhile, leaves the directory to tell; a refusal is for the person to hear.
     if (answer.has_value() || answer.error().code == ErrorCode::kUsage) return answer;
@@ -52,20 +54,13 @@ Status print(const Json& status, bool json) {
   return {};
 }
 
-/// Until a run that nobody serves is seen; a terminal is cleared between looks.
-Status watch(const RunLayout& layout, bool json) {
-  for (;;) {
-    PLUMBLINE_ASSIGN(const Json status, look(layout));
-    if (!json) std::fputs("\033[H\033[J", stdout);
-    PLUMBLINE_TRY(print(status, json));
-    if (status.value("uptime_seconds", Json()).is_null()) return {};
-    std::this_thread::sleep_for(kBetweenLooks);
-  }
-}
-
 Status run_status(const StatusOptions& options) {
-  const RunLayout layout(options.run);
-  if (options.watch) return watch(layout, options.json);
+  PLUMBLINE_ASSIGN(const RunLayout layout, named_run(options.run));
+  if (options.watch) {
+    std::signal(SIGPIPE, SIG_IGN);  // `plumbline status RUN --watch | head` ends quietly.
+    return watch_run(
+        layout, [&] { return look(layout); }, options.json);
+  }
   PLUMBLINE_ASSIGN(const Json status, look(layout));
   return print(status, options.json);
 }
@@ -75,9 +70,11 @@ Status run_status(const StatusOptions& options) {
 void add_status(CLI::App& app, CommandBody& body) {
   auto* command = app.add_subcommand("status", "Show what a run is doing, or what it did");
   auto options = std::make_shared<StatusOptions>();
-  command->add_option("RUN", options->run, "Run directory")->required();
-  command->add_flag("--json", options->json, "Print one JSON object (with --watch: one a line)");
-  command->add_flag("--watch", options->watch, "Look again every second while the run is served");
+  command->add_option("RUN", options->run, "Run directory, or the id of its Slurm job")->required();
+  command->add_flag("--json", options->json, "Print one JSON object (with --watch: a line whenever something changed)");
+  command->add_flag("--watch", options->watch,
+                    "Show progress, losses, workers and events until the run ends or Ctrl-C: redrawn in place on a "
+                    "terminal, else a line whenever something changed");
   command->callback([options, &body] { body = [options] { return run_status(*options); }; });
 }
 

@@ -1,6 +1,4 @@
 // `plumbline train CONFIG`: a new run, from its configuration to its report.
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -30,11 +28,7 @@ Result<std::vector<Override>> overrides_of(const TrainOptions& options) {
 
 Result<fs::path> run_directory(const TrainOptions& options, const RunConfig& config) {
   if (!options.run.empty()) return fs::path(options.run);
-  if (config.name.empty() || config.name == "." || config.name == ".." ||
-      fs::path(config.name).filename() != config.name)
-    return usage_error(fmt::format("the run's name, \"{}\", names no directory", config.name), "name",
-                       "Say with --run where the run goes.");
-  return fs::path("runs") / config.name;
+  return default_run_directory(config);
 }
 
 Status run_train(const TrainOptions& options) {

@@ -1,7 +1,12 @@
 #include "coordinator/curate/staging.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
 
+#include <cerrno>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -41,15 +46,63 @@ Status check_place(const fs::path& out, bool replace) {
   return {};
 }
 
+constexpr std::size_t kNameBytes = 4;
+constexpr const char* kStaged = ".partial";
+
 /// A name beside `out` that nobody else uses.
 fs::path beside(const fs::path& out, const std::string& ending) {
-  return out.parent_path() / fmt::format(".{}.{}{}", out.filename().string(), to_hex(random_bytes(4)), ending);
+  return out.parent_path() / fmt::format(".{}.{}{}", out.filename().string(), to_hex(random_bytes(kNameBytes)), ending);
+}
+
+bool is_staged_for(const fs::path& out, const std::string& name) {
+  const std::string begin = fmt::format(".{}.", out.filename().string());
+  if (name.size() != begin.size() + 2 * kNameBytes + std::string_view(kStaged).size()) return false;
+  return name.starts_with(begin) && name.ends_with(kStaged) &&
+         is_hex(std::string_view(name).substr(begin.size(), 2 * kNameBytes), 2 * kNameBytes, 2 * kNameBytes);
+}
+
+/// Its lock, or none on a file system without locks; nothing when another process holds it.
+std::optional<FileDescriptor> lock_folder(const fs::path& folder) {
+  FileDescriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno == EWOULDBLOCK) return std::nullopt;
+  return FileDescriptor();
+}
+
+/// Removes the folders of calls that were killed: nobody holds their locks.
+void remove_abandoned(const fs::path& out) {
+  std::error_code ec;
+  for (fs::directory_iterator entry(out.parent_path(), ec), end; !ec && entry != end; entry.increment(ec)) {
+    if (!is_staged_for(out, entry->path().filename().string())) continue;
+    const auto lock = lock_folder(entry->path());
+    if (!lock || !*lock) continue;
+    std::error_code failed;
+    fs::remove_all(entry->path(), failed);
+    if (failed)
+      spdlog::warn("{}: what an interrupted call left cannot be removed: {}", entry->path().string(), failed.message());
+    else
+      spdlog::info("removed what an interrupted call left: {}", entry->path().string());
+  }
+}
+
+/// A new folder beside `out`. Another call may take it for abandoned before it is locked; then the next name is tried.
+Result<std::pair<fs::path, FileDescriptor>> make_staged(const fs::path& out) {
+  for (;;) {
+    const fs::path folder = beside(out, kStaged);
+    std::error_code ec;
+    fs::create_directories(folder, ec);
+    if (ec) return run_error("the folder cannot be made: " + ec.message(), folder.string());
+    auto lock = lock_folder(folder);
+    if (lock && fs::exists(folder, ec)) return std::pair(folder, std::move(*lock));
+  }
 }
 
 }  // namespace
 
-Staging::Staging(fs::path out, fs::path folder) : out_(std::move(out)), folder_(std::move(folder)) {}
-Staging::Staging(Staging&& other) noexcept : out_(std::move(other.out_)), folder_(std::exchange(other.folder_, {})) {}
+Staging::Staging(fs::path out, fs::path folder, FileDescriptor lock)
+    : out_(std::move(out)), folder_(std::move(folder)), lock_(std::move(lock)) {}
+Staging::Staging(Staging&& other) noexcept
+    : out_(std::move(other.out_)), folder_(std::exchange(other.folder_, {})), lock_(std::move(other.lock_)) {}
 Staging::~Staging() {
   std::error_code ignored;
   if (!folder_.empty()) fs::remove_all(folder_, ignored);
@@ -58,11 +111,9 @@ Staging::~Staging() {
 Result<Staging> Staging::make(const fs::path& out, bool replace) {
   PLUMBLINE_ASSIGN(const fs::path place, resolved(out));
   PLUMBLINE_TRY(check_place(place, replace));
-  const fs::path folder = beside(place, ".partial");
-  std::error_code ec;
-  fs::create_directories(folder, ec);
-  if (ec) return run_error("the folder cannot be made: " + ec.message(), folder.string());
-  return Staging(place, folder);
+  remove_abandoned(place);
+  PLUMBLINE_ASSIGN(auto staged, make_staged(place));
+  return Staging(place, std::move(staged.first), std::move(staged.second));
 }
 
 Status Staging::commit() {

@@ -7,15 +7,22 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "common/core/clock.hpp"
+#include "common/core/file_descriptor.hpp"
 
 namespace plumbline {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// Who only asks whether the journal is held (is_held) has its lock for an instant.
+constexpr int kAttempts = 5;
+constexpr std::chrono::milliseconds kBetweenAttempts{10};
 
 Error system_error_at(const fs::path& path, const char* what) {
   return run_error(fmt::format("{}: {}", what, std::strerror(errno)), path.string());
@@ -49,9 +56,10 @@ Result<Journal> Journal::open(const RunLayout& layout) {
   const int fd = ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return system_error_at(path, "the journal cannot be opened");
   Journal journal(path, fd);
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return held_by_another(layout);
-    return system_error_at(path, "the journal cannot be locked");
+  for (int attempt = 0; ::flock(fd, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+    if (errno != EWOULDBLOCK) return system_error_at(path, "the journal cannot be locked");
+    if (attempt == kAttempts) return held_by_another(layout);
+    std::this_thread::sleep_for(kBetweenAttempts);
   }
   PLUMBLINE_TRY(journal.load());
   PLUMBLINE_TRY(fsync_path(path.parent_path()));
@@ -99,6 +107,11 @@ Error Journal::undo(int errno_of_write) {
   return run_error(
       full ? "the disk is full" : fmt::format("the journal cannot be written: {}", std::strerror(errno_of_write)),
       path_.string(), full ? fmt::format("Make room, then `plumbline resume {}`.", path_.parent_path().string()) : "");
+}
+
+bool is_held(const RunLayout& layout) {
+  const FileDescriptor journal(::open(layout.journal().c_str(), O_RDONLY | O_CLOEXEC));
+  return journal && ::flock(journal.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 Result<std::vector<JournalEntry>> read_journal(const fs::path& file) {

@@ -12,6 +12,7 @@
 //   …} generation_started {generation, world, launcher, group, fingerprint, resume_from, start_step, reason}
 //   generation_ended {…}                     worker_lost {…}
 //   checkpoint_committed {step, weights_sha256, generation}
+//   checkpoint_set_aside {step, weights_sha256, file, reason, moved_to, instead}
 //   rate_measured {step, rate}               early_stop {step, rate, lowest_rate, lowest_step}
 //   snapshot_aggregated {…}                  evaluated {…}                         stop_requested {…}
 //   run_stopped {step}                       run_finished {…}                      run_failed {…}
@@ -64,6 +65,9 @@ class Journal {
   std::vector<JournalEntry> entries_;
 };
 
+/// Does a process hold the journal's lock: is the run being served? False as well where there is no journal.
+bool is_held(const RunLayout& layout);
+
 /// Reads without the lock, also while a coordinator writes: a last line that is not whole is passed over.
 Result<std::vector<JournalEntry>> read_journal(const std::filesystem::path& file);
 
@@ -87,7 +91,8 @@ struct CommittedCheckpoint {
 /// What the journal says of a run, by replaying it. Pure.
 struct RunRecord {
   Generation generation;                          ///< newest that started; 0 when none
-  std::optional<CommittedCheckpoint> checkpoint;  ///< newest that was committed
+  std::vector<CommittedCheckpoint> commits;       ///< ascending by step, without those that were set aside since
+  std::optional<CommittedCheckpoint> checkpoint;  ///< the newest of them
   std::string fingerprint;                        ///< of the first generation's workers; empty when none joined yet
   std::vector<MeasuredRate> rates;                ///< ascending by step; none beyond where the newest generation began,
                                                   ///< but its own

@@ -38,9 +38,15 @@ RunRecord replay(const std::vector<JournalEntry>& entries) {
       forget_rates_beyond(step - 1);
       run.rates.push_back({step, member<double>(data, "rate", 1.0)});
     }
-    if (event == "checkpoint_committed")
-      run.checkpoint = {Step(member<std::int64_t>(data, "step", 0)), member<std::string>(data, "weights_sha256", "")};
+    // What comes for a step voids what the run had of it and of later ones: training was taken up before it.
+    if (event == "checkpoint_committed" || event == "checkpoint_set_aside") {
+      const Step step(member<std::int64_t>(data, "step", 0));
+      std::erase_if(run.commits, [&](const CommittedCheckpoint& commit) { return commit.step >= step; });
+      if (event == "checkpoint_committed")
+        run.commits.push_back({step, member<std::string>(data, "weights_sha256", "")});
+    }
   }
+  if (!run.commits.empty()) run.checkpoint = run.commits.back();
   return run;
 }
 

@@ -44,6 +44,9 @@ struct Drop {
 struct StoreCheckpoint {
   CheckpointManifest manifest;
 };
+/// Find, off the loop, the newest committed checkpoint that is what it was when it was committed, and set newer ones
+/// aside; answer CheckpointVerified or NoCheckpointVerifies.
+struct VerifyCheckpoint {};
 /// Remove checkpoints that are older than those to keep.
 struct PruneCheckpoints {
   Step newest;
@@ -80,8 +83,8 @@ enum class Tone { kQuiet, kInfo, kWarning };  ///< at which level the reason is 
 
 struct Action {
   std::variant<action::StartGroup, action::EndGroup, action::Welcome, action::Send, action::Drop,
-               action::StoreCheckpoint, action::PruneCheckpoints, action::AggregateSnapshot, action::AppendJournal,
-               action::AppendMetrics, action::EndRun, action::Note>
+               action::StoreCheckpoint, action::VerifyCheckpoint, action::PruneCheckpoints, action::AggregateSnapshot,
+               action::AppendJournal, action::AppendMetrics, action::EndRun, action::Note>
       what;
   std::string reason;
   Tone tone = Tone::kQuiet;

@@ -21,7 +21,7 @@ void Transition::on(const event::Tick&) {
       return;
     case GroupPhase::kGathering:
       if (state_.world == 0 && !facts_.supervised) return;  // A person takes as long as it takes.
-      if (now_ - state_.phase_since <= facts_.join_timeout) return;
+      if (now_ - state_.phase_since <= facts_.join_timeout || state_.verifying) return;
       state_.cause =
           EndCause{EndCause::Kind::kLost,
                    run_error(std::to_string(state_.members.size()) + " of " +

@@ -5,7 +5,8 @@
 //   - one group at a time; a message counts only from a connection of the present group, in the present generation;
 //   - all ranks are welcomed together, when the whole group is there and computes with the run's numeric fingerprint;
 //   - a checkpoint is stored only when every part was reported in one generation, and committed in the journal before
-//     any worker hears of it; a group starts from the newest committed checkpoint, never while one is being stored;
+//     any worker hears of it; a group starts from the newest committed checkpoint, never while one is being stored, and
+//     is welcomed only when that checkpoint was verified: by open_run's caller for the first group, then for each;
 //   - a group is not started more than max_restarts times in a row without a new checkpoint;
 //   - every run ends: EndRun is the last action, once nothing of the group is left, and comes once (twice only when the
 //     journal refuses to record the first).

@@ -124,7 +124,8 @@ void Transition::on(const event::RecordFailed& failed) { fail(failed.error); }
 /// Nothing of the group is left and nothing of what it wrote is being worked on.
 void Transition::conclude_when_gone() {
   const bool gone = connected() == 0 && (!facts_.supervised || state_.exited);
-  if (state_.phase == GroupPhase::kEnding && gone && state_.storing.empty() && state_.aggregating.empty()) conclude();
+  const bool settled = state_.storing.empty() && state_.aggregating.empty() && !state_.verifying;
+  if (state_.phase == GroupPhase::kEnding && gone && settled) conclude();
 }
 
 void Transition::conclude() {
@@ -171,6 +172,7 @@ void Transition::restart_or_fail() {
   ++state_.restarts;
   ++state_.restarts_in_row;
   forget_group();
+  verify_checkpoint();
   start_group("restart " + std::to_string(state_.restarts_in_row) + " of at most " +
               std::to_string(facts_.max_restarts) + " without a new checkpoint, as " + last.message);
 }

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/core/ids.hpp"
 #include "common/core/result.hpp"
 #include "common/wire/message.hpp"
+#include "coordinator/journal/set_aside.hpp"
 
 namespace plumbline {
 
@@ -56,6 +58,15 @@ struct CheckpointNotStored {
   std::int64_t step = 0;
   Error error;
 };
+/// The newest commit that stands, once those that no longer verify (newest first) were set aside.
+struct CheckpointVerified {
+  CommittedCheckpoint checkpoint;
+  std::vector<SetAsideCheckpoint> set_aside;
+};
+/// None does; nothing was moved.
+struct NoCheckpointVerifies {
+  Error error;
+};
 struct SnapshotAggregated {
   std::int64_t step = 0;
   Error error;
@@ -75,9 +86,9 @@ struct Tick {};
 
 }  // namespace event
 
-using Event =
-    std::variant<event::Begin, event::GroupStarted, event::GroupNotStarted, event::GroupExited, event::WorkerCame,
-                 event::WorkerSaid, event::ConnectionLost, event::CheckpointStored, event::CheckpointNotStored,
-                 event::SnapshotAggregated, event::RecordFailed, event::StopRequested, event::Tick>;
+using Event = std::variant<event::Begin, event::GroupStarted, event::GroupNotStarted, event::GroupExited,
+                           event::WorkerCame, event::WorkerSaid, event::ConnectionLost, event::CheckpointStored,
+                           event::CheckpointNotStored, event::CheckpointVerified, event::NoCheckpointVerifies,
+                           event::SnapshotAggregated, event::RecordFailed, event::StopRequested, event::Tick>;
 
 }  // namespace plumbline

@@ -20,6 +20,29 @@ void Transition::start_group(const std::string& reason) {
       Tone::kInfo);
 }
 
+/// What the next group resumes from was whole when it was committed. Whether it still is, is found out while the
+/// workers start, so that it costs no time.
+void Transition::verify_checkpoint() {
+  if (!state_.checkpoint) return;
+  state_.verifying = true;
+  act(action::VerifyCheckpoint{}, "verify the checkpoint of step " + std::to_string(committed_step()));
+}
+
+void Transition::on(const event::CheckpointVerified& verified) {
+  state_.verifying = false;
+  for (const SetAsideCheckpoint& aside : verified.set_aside) {
+    journal("checkpoint_set_aside", journal_data(aside, verified.checkpoint.step));
+    note(to_string(aside, verified.checkpoint.step), Tone::kWarning);
+  }
+  state_.checkpoint = verified.checkpoint;
+  welcome_when_ready();
+}
+
+void Transition::on(const event::NoCheckpointVerifies& none) {
+  state_.verifying = false;
+  fail(none.error);
+}
+
 void Transition::on(const event::GroupStarted& started) {
   state_.group = started.group;
   enter(GroupPhase::kGathering);
@@ -76,7 +99,12 @@ void Transition::on(const event::WorkerCame& came) {
        std::to_string(state_.world) +
        (hello.world == facts_.workers ? "" : " (the configuration says " + std::to_string(facts_.workers) + ")"));
   if (auto conflict = fingerprint_conflict()) return fail(std::move(*conflict));
-  if (static_cast<int>(state_.members.size()) == state_.world) welcome_all();
+  welcome_when_ready();
+}
+
+void Transition::welcome_when_ready() {
+  const bool complete = state_.world > 0 && static_cast<int>(state_.members.size()) == state_.world;
+  if (state_.phase == GroupPhase::kGathering && complete && !state_.verifying) welcome_all();
 }
 
 /// Bits are promised for one way of computing: all ranks' and every generation's.

@@ -89,7 +89,8 @@ struct RunState {
   std::map<std::int64_t, std::set<int>> snapshot_ranks;
 
   // Across groups.
-  std::set<std::int64_t> storing;      ///< steps whose checkpoint is being verified
+  bool verifying = false;          ///< where the next group resumes is being looked at: nobody is welcomed meanwhile
+  std::set<std::int64_t> storing;  ///< steps whose checkpoint is being verified
   std::set<std::int64_t> aggregating;  ///< steps whose snapshot is being merged
   int restarts = 0, restarts_in_row = 0;
   bool stop_requested = false;

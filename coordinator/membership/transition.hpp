@@ -24,6 +24,8 @@ class Transition {
   void on(const event::ConnectionLost&);
   void on(const event::CheckpointStored&);
   void on(const event::CheckpointNotStored&);
+  void on(const event::CheckpointVerified&);
+  void on(const event::NoCheckpointVerifies&);
   void on(const event::SnapshotAggregated&);
   void on(const event::RecordFailed&);
   void on(const event::StopRequested&);
@@ -40,6 +42,8 @@ class Transition {
 
   // joining.cpp
   void start_group(const std::string& reason);
+  void verify_checkpoint();
+  void welcome_when_ready();
   void welcome_all();
   [[nodiscard]] std::optional<Error> why_refused(const Hello& hello) const;
   [[nodiscard]] std::optional<Error> fingerprint_conflict() const;

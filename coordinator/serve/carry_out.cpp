@@ -10,6 +10,7 @@
 #include "coordinator/report/report.hpp"
 #include "coordinator/serve/commit.hpp"
 #include "coordinator/serve/coordinator.hpp"
+#include "coordinator/serve/fall_back.hpp"
 
 namespace plumbline {
 
@@ -18,6 +19,10 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t kGroupNameBytes = 16;
+
+RetentionPolicy retention_policy(const CheckpointConfig& config) {
+  return {config.keep, config.keep_every, config.keep_best};
+}
 
 /// Libraries throw; a thread that computes must not end the program for it.
 template <class Work>
@@ -111,10 +116,24 @@ void Coordinator::carry_out(const action::StoreCheckpoint& store) {
            });
 }
 
+void Coordinator::carry_out(const action::VerifyCheckpoint&) {
+  const auto usable = std::make_shared<UsableCheckpoint>();
+  off_loop(
+      [usable, layout = run_.layout, commits = replay(run_.journal.entries()).commits]() -> Status {
+        PLUMBLINE_ASSIGN(*usable, fall_back(layout, commits));
+        return {};
+      },
+      [this, usable](const Status& verified) {
+        if (verified.has_error()) return feed(event::NoCheckpointVerifies{verified.error()});
+        feed(event::CheckpointVerified{usable->checkpoint, usable->set_aside});
+      });
+}
+
 void Coordinator::carry_out(const action::PruneCheckpoints& prune) {
   off_loop(
-      [layout = run_.layout, newest = prune.newest, keep = run_.config.checkpoint.keep]() -> Status {
-        prune_checkpoints(layout, newest, keep);
+      [layout = run_.layout, newest = prune.newest, policy = retention_policy(run_.config.checkpoint),
+       measures = run_.measures]() -> Status {
+        prune_checkpoints(layout, newest, policy, measures);
         return {};
       },
       [](const Status&) {});
@@ -140,8 +159,12 @@ void Coordinator::carry_out(const action::AppendJournal& append) {
 
 void Coordinator::carry_out(const action::AppendMetrics& append) {
   run_.progress.add(append.line);
+  if (const auto measure = held_out_measure(append.line, run_.config.evaluate.judged > 0))
+    add_measure(run_.measures, *measure);
   for (const DesiredFall& fall : run_.desired.add(append.line)) spdlog::warn("{}", to_string(fall));
   record(append_metrics(run_.layout.metrics(), append.line));
+  if (const Status shown = run_.events.add(append.line); shown.has_error())
+    spdlog::warn("{}", to_string(shown.error()));
 }
 
 // --- the run's end

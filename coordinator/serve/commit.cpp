@@ -1,11 +1,8 @@
 #include "coordinator/serve/commit.hpp"
 
-#include <algorithm>
 #include <charconv>
-#include <functional>
 #include <optional>
 #include <system_error>
-#include <vector>
 
 #include "common/core/files.hpp"
 #include "coordinator/serve/disk.hpp"
@@ -55,13 +52,12 @@ Status store_checkpoint(const RunLayout& layout, const CheckpointManifest& manif
   return move_folder(partial, place);
 }
 
-void prune_checkpoints(const RunLayout& layout, Step newest, int keep) {
-  std::vector<Step> older;
+void prune_checkpoints(const RunLayout& layout, Step newest, const RetentionPolicy& policy,
+                       const std::vector<HeldOutMeasure>& measures) {
+  std::vector<Step> present;
   for (const fs::path& folder : folders_in(layout.checkpoints()))
-    if (const auto step = step_of(layout, folder); step && *step < newest) older.push_back(*step);
-  std::sort(older.begin(), older.end(), std::greater<>());
-  for (std::size_t i = static_cast<std::size_t>(std::max(keep - 1, 0)); i < older.size(); ++i)
-    remove_folder(layout.checkpoint(older[i]));
+    if (const auto step = step_of(layout, folder)) present.push_back(*step);
+  for (const Step step : surplus_checkpoints(policy, present, newest, measures)) remove_folder(layout.checkpoint(step));
 }
 
 void remove_partial_checkpoints(const RunLayout& layout) {

@@ -2,11 +2,12 @@
 // Called off the event loop; one at a time.
 #pragma once
 #include <set>
-#include <string>
+#include <vector>
 
 #include "common/core/result.hpp"
 #include "common/record/checkpoint_manifest.hpp"
 #include "common/record/run_layout.hpp"
+#include "coordinator/schedule/retention.hpp"
 
 namespace plumbline {
 
@@ -14,8 +15,9 @@ namespace plumbline {
 /// before the next. Errors leave the partial folder and nothing else. A run error for a part that differs.
 Status store_checkpoint(const RunLayout& layout, const CheckpointManifest& manifest);
 
-/// Removes checkpoints older than the `keep` newest of those up to `newest`; `newest` itself stays whatever `keep` is.
-void prune_checkpoints(const RunLayout& layout, Step newest, int keep);
+/// Removes the checkpoints that `policy` does not keep (retention.hpp); `newest`, and what is newer, stays.
+void prune_checkpoints(const RunLayout& layout, Step newest, const RetentionPolicy& policy,
+                       const std::vector<HeldOutMeasure>& measures);
 
 /// Removes partial folders.
 void remove_partial_checkpoints(const RunLayout& layout);

@@ -163,14 +163,17 @@ asio::awaitable<void> Coordinator::tick() {
 }
 
 asio::awaitable<void> Coordinator::take_signals() {
-  for (bool again = false;; again = true) {
+  // A batch system may send its warning first and SIGTERM behind it: only who asks twice does not want to wait.
+  for (bool asked = false;;) {
     const auto [error, number] = co_await signals_.async_wait(kAwait);
     if (error) co_return;
     const std::string name = number == SIGINT    ? "SIGINT"
                              : number == SIGTERM ? "SIGTERM"
                              : number == SIGHUP  ? "SIGHUP"
                                                  : "SIGUSR1";
-    feed(event::StopRequested{name, again && (number == SIGINT || number == SIGTERM)});
+    const bool asks = number == SIGINT || number == SIGTERM;
+    feed(event::StopRequested{name, asks && asked});
+    asked = asked || asks;
   }
 }
 

@@ -15,6 +15,8 @@
 #include "coordinator/aggregate/desired_fall.hpp"
 #include "coordinator/launch/launch.hpp"
 #include "coordinator/membership/decide.hpp"
+#include "coordinator/schedule/retention.hpp"
+#include "coordinator/serve/event_log.hpp"
 #include "coordinator/serve/peer.hpp"
 #include "coordinator/serve/progress.hpp"
 #include "coordinator/serve/run.hpp"
@@ -33,6 +35,8 @@ struct ServableRun {
   std::string secret;
   Progress progress;
   DesiredWatch desired;
+  std::vector<HeldOutMeasure> measures;  ///< on the way to where training is: which checkpoints are the best
+  EventLog events;
   Clock clock;
   std::chrono::milliseconds tick{100};
   PeerLimits limits;
@@ -70,6 +74,7 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::Send& send);
   void carry_out(const action::Drop& drop);
   void carry_out(const action::StoreCheckpoint& store);
+  void carry_out(const action::VerifyCheckpoint& verify);
   void carry_out(const action::PruneCheckpoints& prune);
   void carry_out(const action::AggregateSnapshot& aggregate);
   void carry_out(const action::AppendJournal& append);

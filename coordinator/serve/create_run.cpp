@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
 
 #include "common/config/adapter_config.hpp"
 #include "common/config/weight_files.hpp"
@@ -92,12 +91,6 @@ Status check_model(const RunConfig& config, const DatasetInfo& info) {
                      "model.vocab_size", "Set it to the dataset's, or start from another model.");
 }
 
-Status check_port(const ControlConfig& control) {
-  boost::asio::io_context io;
-  PLUMBLINE_TRY(open_listener(io, control));
-  return {};
-}
-
 fs::path absolute(const std::string& path) {
   std::error_code ec;
   const fs::path whole = fs::absolute(path, ec);
@@ -138,7 +131,7 @@ Status create_run(const RunLayout& layout, const RunConfig& given) {
   PLUMBLINE_TRY(check_judges(dataset.info().norms, dataset.folder().string()));
   PLUMBLINE_TRY(check_judged(config, dataset));
   PLUMBLINE_TRY(check_compared(config, dataset));
-  PLUMBLINE_TRY(check_port(config.control));
+  PLUMBLINE_TRY(check_listener(config.control));
 
   const fs::path root = absolute(layout.root().string());
   const fs::path place = root.has_filename() ? root : root.parent_path();  // "runs/one/" names runs/one

@@ -27,4 +27,10 @@ Result<tcp::acceptor> open_listener(boost::asio::io_context& io, const ControlCo
   return acceptor;
 }
 
+Status check_listener(const ControlConfig& control) {
+  boost::asio::io_context io;
+  PLUMBLINE_TRY(open_listener(io, control));
+  return {};
+}
+
 }  // namespace plumbline

@@ -3,18 +3,24 @@
 #include <spdlog/spdlog.h>
 
 #include "common/core/log.hpp"
+#include "coordinator/serve/listener.hpp"
 #include "coordinator/serve/servable_run.hpp"
 
 namespace plumbline {
 namespace {
 
-Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& config, int workers) {
+Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& config, int workers,
+                                  const Accepted& accepted) {
   PLUMBLINE_ASSIGN(auto launcher, make_launcher(config, workers, layout));
   PLUMBLINE_ASSIGN(ServableRun run, open_run(layout, config, workers, std::move(launcher)));
   std::error_code ec;
   std::filesystem::create_directories(layout.logs(), ec);
   PLUMBLINE_TRY(init_log({.level = "info", .file = layout.coordinator_log()}));
-  if (const auto outcome = finished_outcome(run)) {
+  const auto outcome = finished_outcome(run);
+  if (!outcome) PLUMBLINE_TRY(settle_checkpoint(run));
+  PLUMBLINE_TRY(check_listener(config.control));
+  if (accepted) PLUMBLINE_TRY(accepted(run.journal));
+  if (outcome) {
     spdlog::info(
         "the run has finished already, at step {}; set train.steps higher to go on (and evaluate.patience to 0 where "
         "it ended early)",
@@ -27,9 +33,10 @@ Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& conf
 
 }  // namespace
 
-Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers) {
+Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers,
+                             const Accepted& accepted) {
   try {
-    return open_and_serve(layout, config, workers.value_or(config.workers.count));
+    return open_and_serve(layout, config, workers.value_or(config.workers.count), accepted);
   } catch (const std::exception& e) {  // Out of memory, a library's: the group is ended by now.
     return run_error(std::string("the coordinator failed: ") + e.what(), layout.root().string(),
                      "The run can be resumed with: plumbline resume " + layout.root().string());

@@ -1,16 +1,18 @@
 // Running the coordinator of one run from its start (or newest checkpoint) to its end.
 //
 // serve_run opens the log itself: logs/coordinator.log and the standard error stream. A caller calls init_log neither
-// before nor after. SIGINT, SIGTERM and SIGUSR1 (a batch system's warning) ask for a stop; a second one does not wait.
-// Call both functions on the thread that lives as long as the process: launched workers end with it.
+// before nor after. SIGINT, SIGTERM and SIGUSR1 (a batch system's warning) ask for a stop; a second SIGINT or SIGTERM
+// does not wait. Call both functions on the thread that lives as long as the process: launched workers end with it.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "common/config/run_config.hpp"
 #include "common/core/result.hpp"
 #include "common/record/run_layout.hpp"
+#include "coordinator/journal/journal.hpp"
 
 namespace plumbline {
 
@@ -27,6 +29,10 @@ Status create_run(const RunLayout& layout, const RunConfig& config);
 /// Serve, launch, lease, commit, aggregate and report until the run is done. kStopped when stopped by request
 /// (resumable), kRun when it failed. `workers` overrides the configuration's count for this start. A finished run's
 /// outcome is returned at once, unless `config` has more steps than it was trained for.
-Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers);
+/// `accepted` is called under the journal's lock once all that can be checked before workers start is found good, the
+/// checkpoint that the run goes on from too; on its error nothing is served.
+using Accepted = std::function<Status(Journal&)>;
+Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers,
+                             const Accepted& accepted = {});
 
 }  // namespace plumbline

@@ -4,10 +4,10 @@
 
 #include <set>
 
-#include "common/record/checkpoint_manifest.hpp"
 #include "common/record/metrics.hpp"
 #include "coordinator/aggregate/compared.hpp"
 #include "coordinator/serve/commit.hpp"
+#include "coordinator/serve/fall_back.hpp"
 
 namespace plumbline {
 namespace {
@@ -25,26 +25,16 @@ Status check_dataset(const std::vector<JournalEntry>& entries, const Dataset& da
   return {};
 }
 
-/// The newest commit is there and is what the journal says; a worker compares the files' hashes before it loads them.
-Status check_checkpoint(const RunLayout& layout, const RunRecord& record, const RunConfig& config) {
-  if (!record.checkpoint) return {};
-  const auto& [step, weights] = *record.checkpoint;
-  PLUMBLINE_ASSIGN(const CheckpointManifest manifest, read_manifest(layout.checkpoint(step)));
-  if (manifest.step != step || manifest.weights_sha256() != weights)
-    return data_error("the checkpoint is not the one that the run's journal names", layout.checkpoint(step).string(),
-                      "Restore the run directory from a copy.");
-  if (step.value() <= config.train.steps) return {};
-  return usage_error("the run has trained " + std::to_string(step.value()) + " steps already, more than " +
-                         std::to_string(config.train.steps),
+Status check_steps(const RunRecord& record, const RunConfig& config) {
+  if (!record.checkpoint || record.checkpoint->step.value() <= config.train.steps) return {};
+  return usage_error("the run has trained " + std::to_string(record.checkpoint->step.value()) +
+                         " steps already, more than " + std::to_string(config.train.steps),
                      "train.steps", "Set it to at least what is trained.");
 }
 
-std::set<Step> committed_steps(const std::vector<JournalEntry>& entries) {
+std::set<Step> committed_steps(const RunRecord& record) {
   std::set<Step> steps;
-  for (const JournalEntry& entry : entries)
-    if (const auto step = entry.data.find("step");
-        entry.event == "checkpoint_committed" && step != entry.data.end() && step->is_number_integer())
-      steps.insert(Step(step->get<std::int64_t>()));
+  for (const CommittedCheckpoint& commit : record.commits) steps.insert(commit.step);
   return steps;
 }
 
@@ -80,12 +70,12 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
     return usage_error(
         std::to_string(workers) + " workers cannot share the run's " + std::to_string(config.train.lanes) + " lanes",
         "workers.count", "Use between 1 and train.lanes workers.");
+  const RunRecord record = replay(journal.entries());
+  PLUMBLINE_TRY(check_steps(record, config));
   PLUMBLINE_TRY(launcher->check());
   // A worker compares the shards' hashes; the sizes are enough for the coordinator, which reads row counts.
   PLUMBLINE_ASSIGN(Dataset dataset, Dataset::open(config.data, Verify::kSizes));
   PLUMBLINE_TRY(check_dataset(journal.entries(), dataset));
-  const RunRecord record = replay(journal.entries());
-  PLUMBLINE_TRY(check_checkpoint(layout, record, config));
   if (record.outcome != "finished") {
     PLUMBLINE_TRY(check_judges(dataset.info().norms, dataset.folder().string()));
     PLUMBLINE_TRY(check_compared(config, dataset));
@@ -93,15 +83,18 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   PLUMBLINE_ASSIGN(std::string secret, read_secret(layout));
   Progress progress;
   DesiredWatch desired;
+  std::vector<HeldOutMeasure> measures;
+  std::vector<Json> lines;
   if (fs::exists(layout.metrics(), ec)) {
-    PLUMBLINE_ASSIGN(const auto lines, read_metrics(layout.metrics()));
+    PLUMBLINE_ASSIGN(lines, read_metrics(layout.metrics()));
     for (const Json& line : lines) {
       progress.add(line);
       desired.add(line);  // what it tells is in the log already
+      if (const auto measure = held_out_measure(line, config.evaluate.judged > 0)) add_measure(measures, *measure);
     }
   }
   remove_partial_checkpoints(layout);
-  remove_uncommitted_checkpoints(layout, committed_steps(journal.entries()));
+  remove_uncommitted_checkpoints(layout, committed_steps(record));
   RunState state;
   state.generation = record.generation;
   state.checkpoint = record.checkpoint;
@@ -118,8 +111,24 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
                      .secret = std::move(secret),
                      .progress = std::move(progress),
                      .desired = std::move(desired),
+                     .measures = std::move(measures),
+                     .events = EventLog(layout, lines),
                      .clock = system_clock(),
                      .limits = {}};
+}
+
+Status settle_checkpoint(ServableRun& run) {
+  const std::vector<CommittedCheckpoint> commits = replay(run.journal.entries()).commits;
+  if (commits.empty()) return {};
+  spdlog::info("verifying the checkpoint of step {}", commits.back().step.value());
+  PLUMBLINE_ASSIGN(const UsableCheckpoint usable, fall_back(run.layout, commits));
+  const Step instead = usable.checkpoint.step;
+  for (const SetAsideCheckpoint& aside : usable.set_aside) {
+    PLUMBLINE_TRY(run.journal.append("checkpoint_set_aside", journal_data(aside, instead)));
+    spdlog::warn("{}", to_string(aside, instead));
+  }
+  run.state.checkpoint = usable.checkpoint;
+  return {};
 }
 
 std::optional<RunOutcome> finished_outcome(const ServableRun& run) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/data/plan.hpp"
 #include "common/record/metrics.hpp"
 #include "coordinator/journal/journal.hpp"
 #include "coordinator/membership/decide.hpp"
@@ -16,22 +17,25 @@ Json checkpoint_json(const std::optional<CommittedCheckpoint>& checkpoint) {
   return {{"step", checkpoint->step.value()}, {"weights_sha256", checkpoint->weights_sha256}};
 }
 
-Json workers_json(const RunState& state, SteadyTime now) {
+Json workers_json(const RunState& state, int num_lanes, SteadyTime now) {
   Json workers = Json::array();
   for (const auto& [rank, member] : state.members) {
     if (!member.connected) continue;
+    const LaneRange lanes = lanes_of(rank, state.world, num_lanes);
     workers.push_back({{"rank", rank},
                        {"host", member.host},
                        {"pid", member.pid},
                        {"phase", member.phase},
                        {"step", member.step},
+                       {"lanes", {lanes.begin, lanes.end}},
                        {"seconds_since_heartbeat", std::chrono::duration<double>(now - member.last_heard).count()}});
   }
   return workers;
 }
 
-std::string recorded_state(const RunRecord& record, const std::vector<JournalEntry>& entries) {
+std::string recorded_state(const RunLayout& layout, const RunRecord& record, const std::vector<JournalEntry>& entries) {
   if (!record.outcome.empty()) return record.outcome;
+  if (is_held(layout)) return "running";
   const bool served =
       std::any_of(entries.begin(), entries.end(), [](const auto& e) { return e.event == "coordinator_started"; });
   return served ? "interrupted" : "created";
@@ -103,7 +107,7 @@ Json live_status(const ServedRun& run) {
   status["state"] = describe_phase(run.state);
   status["generation"] = run.state.generation.value();
   status["steps"] = run.config.train.steps;
-  status["workers"] = workers_json(run.state, run.now);
+  status["workers"] = workers_json(run.state, run.config.train.lanes, run.now);
   status["last_checkpoint"] = checkpoint_json(run.state.checkpoint);
   status["restarts"] = run.state.restarts;
   status["uptime_seconds"] = std::chrono::duration<double>(run.now - run.started).count();
@@ -126,7 +130,7 @@ Result<Json> recorded_status(const RunLayout& layout) {
   Json status = progress.describe(config.train.steps);
   status["run"] = layout.root().string();
   status["name"] = config.name;
-  status["state"] = recorded_state(record, entries);
+  status["state"] = recorded_state(layout, record, entries);
   status["generation"] = record.generation.value();
   status["steps"] = config.train.steps;
   status["workers"] = Json::array();

@@ -1,10 +1,11 @@
 // What `plumbline status` answers: one JSON object with the same keys whether a coordinator serves the run or not.
 //   {"run", "name", "state", "generation", "step", "steps", "epoch", "loss", "norms": {NAME: {"loss", …}},
 //    "heldout": {"step", "norms"}, "tokens_per_second", "eta_seconds",
-//    "workers": [{"rank", "host", "pid", "phase", "step", "seconds_since_heartbeat"}],
+//    "workers": [{"rank", "host", "pid", "phase", "step", "lanes": [first, behind the last],
+//                 "seconds_since_heartbeat"}],
 //    "last_checkpoint": {"step", "weights_sha256"}, "restarts", "uptime_seconds"}
 // A value that is not known is null. `state` of a run that nobody serves: created, stopped, finished, failed,
-// interrupted.
+// interrupted; and of one whose coordinator cannot be asked (it is on another host): running.
 #pragma once
 #include "common/config/run_config.hpp"
 #include "common/record/run_layout.hpp"

@@ -18,12 +18,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
 #include <string>
 
 #include "common/core/check.hpp"
+#include "common/core/files.hpp"
 #include "common/core/json.hpp"
 #include "worker/collective/mpi_session.hpp"
 #include "worker/device.hpp"
@@ -33,6 +35,8 @@
 
 namespace plumbline {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 Status make_model(const RunConfig& config, const std::filesystem::path& folder) {
   T5 model(config.model, at::kCPU);
@@ -50,6 +54,9 @@ Status make_model(const RunConfig& config, const std::filesystem::path& folder) 
 class Training {
  public:
   static Result<std::unique_ptr<Training>> start(RunConfig config, Collective& collective);
+  /// What was done before the first step: {"ready":true} and, where the objective compares with the start model, the
+  /// seconds that its log-probs took and of how many rows they are.
+  [[nodiscard]] Json ready() const { return ready_; }
   [[nodiscard]] Json rows(std::int64_t steps) const;
   Result<Json> train(std::int64_t steps);
 
@@ -63,6 +70,7 @@ class Training {
   std::optional<References> references_;
   std::unique_ptr<Trainer> trainer_;
   std::int64_t step_ = 0;
+  Json ready_{{"ready", true}};
 };
 
 /// Computes the reference log-probs of all pairs that the run will see, as a run does before its first step.
@@ -72,11 +80,22 @@ Status Training::compare_with(const T5& model, Collective& collective) {
     return {};
   ReferenceWork work;
   work.dataset = &dataset_;
+  for (const NormObjective& norm : norms) work.objectives.push_back(norm.objective);
   work.train_rows = plan_->rows_through(config_.train.steps);
   work.max_source_tokens = config_.train.max_source_tokens;
   work.max_output_tokens = config_.train.max_output_tokens;
-  work.batch_rows = config_.evaluate.batch_rows;
-  PLUMBLINE_ASSIGN(references_, compute_references(model, work, collective));
+  work.fingerprint = numeric_fingerprint(at::kCPU, config_.workers.threads, precision_of(config_.train));
+  // A folder of this process's own: nothing is found that an earlier comparison computed.
+  PLUMBLINE_ASSIGN(const auto names, collective.all_gather_bytes(to_hex(random_bytes(8))));
+  const auto folder = std::filesystem::temp_directory_path() / ("plumbline-bench-" + names.front());
+  work.folders = {folder};
+  work.tell = [](const std::string&) {};
+  const auto began = Clock::now();
+  PLUMBLINE_ASSIGN(references_, prepare_references(model, work, collective));
+  ready_["reference_seconds"] = std::chrono::duration<double>(Clock::now() - began).count();
+  PLUMBLINE_TRY(collective.barrier());
+  if (collective.rank() == 0) std::filesystem::remove_all(folder);
+  ready_["reference_rows"] = work.train_rows.size();
   return {};
 }
 
@@ -136,7 +155,7 @@ Status obey(Training& run, std::istream& commands, bool answers) {
   const auto say = [&](const Json& json) {
     if (answers) std::cout << to_line(json) << std::endl;
   };
-  say(Json{{"ready", true}});
+  say(run.ready());
   std::string line;
   while (std::getline(commands, line)) {
     PLUMBLINE_ASSIGN(const Json command, parse_json(line, "command"));
@@ -175,7 +194,6 @@ Status train_on_command(const RunConfig& config, const std::string& pipes) {
 
 /// The best of five: what the machine can do, not what it did on average. [1024,1024] x [1024,1024].
 double gemm_flops_per_second(at::ScalarType type) {
-  using Clock = std::chrono::steady_clock;
   constexpr std::int64_t kSize = 1024, kRepeats = 20;
   const at::Tensor a = at::ones({kSize, kSize}, type), b = at::ones({kSize, kSize}, type);
   at::Tensor c = at::mm(a, b);

@@ -4,7 +4,7 @@ import random
 
 import ratios
 from material import TRAINED_SMALL, say
-from sides import Side
+from sides import Side, take_turns
 from training import choose_variant
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
@@ -30,8 +30,8 @@ class Case:
 HF = Peer("HF generate", "hf_generate.py", ("sdpa", "eager"), 3, 5)
 CT2 = Peer("CTranslate2", "ct2_generate.py", (None,), 0.8, 1)
 CASES = (
-    Case("greedy", 1, {"small": 192, "t5-small": 32}, (HF, CT2)),
-    Case("beam 4", 4, {"small": 64, "t5-small": 16}, (HF, CT2)),
+    Case("greedy", 1, {"small": 256, "t5-small": 64}, (HF, CT2)),
+    Case("beam 4", 4, {"small": 64, "t5-small": 64}, (HF, CT2)),
 )
 ALIKE = 0.98  # Share of outputs that are ours, letter for letter; where two candidates are equal but for rounding they may differ.
 # The small model is a trained one and ends its outputs itself; random weights do not, so all their outputs have this length.
@@ -78,15 +78,12 @@ def measure(case, name, peer, options, material):
     seconds, outputs = ([], []), ([], [])
     with Ours(material.bin / "plumbline-worker", model, options.threads, case.beams, LONGEST[name]) as ours, \
             options.peer(peer.script, setup) as theirs:
-        options.note_versions(theirs.ready)
         variant = choose_variant(theirs, {"do": "generate", "sources": sources[:count]}, variants)
-        for r in range(warm_up + rounds):
-            command = {"do": "generate", "sources": sources[r * count:(r + 1) * count]}
-            turns = [(0, ours, command), (1, theirs, {**command, **variant})]
-            for side, process, what in turns if r % 2 == 0 else reversed(turns):
-                time, answer = process.timed(what)
+        told = [{"do": "generate", "sources": sources[i:i + count]} for i in range(0, len(sources), count)]
+        for counts, done in take_turns(ours, theirs, warm_up, rounds, lambda r: (told[r], {**told[r], **variant})):
+            for side, (time, answer) in enumerate(done):
                 outputs[side].extend(answer["outputs"])
-                if r >= warm_up:
+                if counts:
                     seconds[side].append(time)
     about = ", ".join(str(word) for word in (variant["attention"], f"{variant['rows']} rows") if word)
     return {"case": case.name, "model": name, "peer": f"{peer.name} ({about})", "unit": "outputs/s", "target": peer.target, "aim": peer.aim,

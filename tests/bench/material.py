@@ -17,7 +17,9 @@ MODELS = {
     "small": dict(d_model=192, d_kv=48, d_ff=288, num_layers=3, num_decoder_layers=3, num_heads=4, relative_attention_num_buckets=256,
                   relative_attention_max_distance=256),
     "t5-small": dict(d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_decoder_layers=8, num_heads=6),
+    "tiny": dict(d_model=64, d_kv=16, d_ff=128, num_layers=2, num_decoder_layers=2, num_heads=4),
 }
+MEASURED = ["small", "t5-small"]
 
 RECIPE = """\
 name: {name}
@@ -40,16 +42,20 @@ def say(text):
     print(text, flush=True)
 
 
+class MaterialFailed(Exception):
+    """A model or a dataset could not be made; the message has the command and the end of what it said."""
+
+
 class Material:
-    def __init__(self, binaries, threads):
-        self.bin, self.threads = binaries, threads
+    def __init__(self, binaries):
+        self.bin = binaries
         self.home = binaries.parent.parent / "bench"
         self.home.mkdir(parents=True, exist_ok=True)
 
     def run(self, *command):
         done = subprocess.run([str(word) for word in command], text=True, capture_output=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(map(str, command))} failed with status {done.returncode}:\n{done.stderr[-3000:]}")
+            raise MaterialFailed(f"{' '.join(map(str, command))} failed with status {done.returncode}:\n{done.stderr[-3000:]}")
 
     def kept(self, kind, name, content, make):
         """The folder for `content`, made by make(folder) when it is not there. Whole or absent."""

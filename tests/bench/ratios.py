@@ -1,14 +1,15 @@
 """Ratios of paired rounds, the equality that they are gated on, and the table. Pure.
 
-A row is what one comparison came to, as JSON holds it: case, model, peer, target and aim (None where there is none), ratio (ours to
-theirs: median, min, max, rounds), ours and theirs (examples a second, the medians), gate, and what else the suite adds.
+A row is what one comparison came to, as JSON holds it: case, model, peer, target and aim (None where there is none), ratio (median,
+min, max, rounds; above 1 ours is better), ours and theirs (medians, in `unit`), gate (None where there is nothing to be equal to), and
+what else the suite adds.
 """
 import math
 import statistics
 
 
 def paired(ours, theirs):
-    """Ours ÷ theirs in examples a second, from the seconds that both sides took for the same examples, round by round."""
+    """Theirs ÷ ours, round by round: of the seconds that both took for the same examples, or of the bytes. Above 1 ours is better."""
     if len(ours) != len(theirs) or not ours:
         raise ValueError(f"{len(ours)} rounds of ours and {len(theirs)} of theirs make no pairs")
     ratios = [b / a for a, b in zip(ours, theirs)]
@@ -30,10 +31,21 @@ def equal(what, ours, theirs, tolerance):
             "holds": worst <= tolerance}
 
 
+def strictest(*gates):
+    """The first that does not hold; the last when all do."""
+    return next((gate for gate in gates if not gate["holds"]), gates[-1])
+
+
 def same(what, ours, theirs, share):
     """A gate: are at least `share` of the outputs the same?"""
     alike = sum(a == b for a, b in zip(ours, theirs)) / len(ours) if ours and len(ours) == len(theirs) else 0.0
     return {"what": what, "compared": len(ours), "worst": 1 - alike, "tolerance": 1 - share, "holds": alike >= share}
+
+
+def rates(amounts, ours, theirs):
+    """The median rates at which both sides did the same amounts, round by round."""
+    return {side: statistics.median(amount / second for amount, second in zip(amounts, seconds))
+            for side, seconds in (("ours", ours), ("theirs", theirs))}
 
 
 def fastest(seconds):
@@ -41,11 +53,16 @@ def fastest(seconds):
     return min(seconds, key=lambda name: min(seconds[name]))
 
 
+def counts(row):
+    """Does its ratio say anything?"""
+    return bool(row.get("skipped")) or row["gate"] is None or row["gate"]["holds"]
+
+
 def verdict(row):
     """What the row says to somebody who reads one word."""
     if row.get("skipped"):
         return "skipped"
-    if not row["gate"]["holds"]:
+    if not counts(row):
         return "NOT EQUAL"
     if row["target"] is None:
         return ""
@@ -64,6 +81,8 @@ def number(value):
 
 
 def gate_text(gate):
+    if gate is None:
+        return ""
     sign = "≤" if gate["holds"] else ">"
     worst = "not comparable" if gate["worst"] is None else f"{gate['worst']:.0e}"
     return f"{gate['what']}: {worst} {sign} {gate['tolerance']:.0e}"
@@ -92,4 +111,11 @@ def table(rows):
 def phase_text(phases):
     """Where our time went, in percent."""
     total = sum(phases.values())
-    return ", ".join(f"{name} {100 * seconds / total:.0f}%" for name, seconds in phases.items()) if total else ""
+    shares = sorted(phases.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {100 * seconds / total:.0f}%" for name, seconds in shares) if total else ""
+
+
+def profile(reports):
+    """Of bench_tool's reports on the counted rounds: phases in all, and the model's own FLOP/s (by the seconds of the phases)."""
+    phases = {name: sum(report["phases"][name] for report in reports) for name in reports[0]["phases"]}
+    return {"phases": phases, "model_flops_per_second": sum(report["model_flops"] for report in reports) / sum(phases.values())}

@@ -5,7 +5,7 @@ import tempfile
 import ratios
 import training
 from material import say
-from sides import MpiSide, Side, Together
+from sides import MpiSide, Side, Together, take_turns
 
 CASE = training.Case("two workers, sft, fixed lengths", objective="sft", peers=(), **training.FIXED)
 ALONE = "two workers that do not communicate"
@@ -45,57 +45,57 @@ class Scaling:
         return Together(self.options.peers("hf_train.py", [{**setup, "rank": rank, "world": 2, "store": str(store)} for rank in range(2)]))
 
 
-def take_turns(scaling, ours, theirs, command):
-    """Rounds of both; `command` by the steps of the round. Returns the seconds and losses of both sides."""
-    seconds, losses, last = ([], []), ([], []), None
-    for r in range(scaling.warm_up + scaling.rounds):
-        turns = [(0, ours, {"do": "train", "steps": scaling.steps}), (1, theirs, command(r * scaling.steps, (r + 1) * scaling.steps))]
-        for side, process, what in turns if r % 2 == 0 else reversed(turns):
-            time, answer = process.timed(what)
+def train_in_turns(scaling, ours, theirs, commands):
+    """`commands`: what theirs is told in each round. Returns the seconds and losses of both sides, and our profile."""
+    seconds, losses, reports = ([], []), ([], []), []
+    mine = {"do": "train", "steps": scaling.steps}
+    for counts, done in take_turns(ours, theirs, scaling.warm_up, scaling.rounds, lambda r: (mine, commands[r])):
+        for side, (time, answer) in enumerate(done):
             losses[side].extend(answer["loss"])
-            if r >= scaling.warm_up:
+            if counts:
                 seconds[side].append(time)
-                last = answer if side == 0 else last
-    return seconds, losses, last["phases"]
+        if counts:
+            reports.append(done[0][1])
+    return seconds, losses, ratios.profile(reports)
 
 
 def beside_alone(scaling):
     """Gated on the promise that the number of workers does not move a bit."""
     ours, theirs, one = scaling.ours(), scaling.alone(), scaling.one_worker()
     try:
-        expected = one.ask({"do": "train", "steps": scaling.steps})["loss"]
-        seconds, losses, phases = take_turns(scaling, ours, theirs, lambda first, last: {"do": "train", "steps": last - first})
+        command = {"do": "train", "steps": scaling.steps}
+        expected = one.ask(command)["loss"]
+        seconds, losses, profile = train_in_turns(scaling, ours, theirs, [command] * (scaling.warm_up + scaling.rounds))
     finally:
         for side in (ours, theirs, one):
             side.close()
-    return seconds, ratios.equal("loss on one worker", losses[0][:len(expected)], expected, 0.0), phases, ""
+    return seconds, ratios.equal("loss on one worker", losses[0][:len(expected)], expected, 0.0), profile, ""
 
 
 def beside_ddp(scaling):
     ours, theirs = scaling.ours(), scaling.ddp()
     try:
         schedule = ours.ask({"do": "rows", "steps": scaling.total})["rows"]
-        scaling.options.note_versions(theirs.ready)
         command = {"do": "train", "batching": "given"}
         variant = training.choose_variant(theirs, {**command, "steps": schedule[:1]},
                                           training.variants(scaling.batch // 2, scaling.options.quick))
         theirs.ask({"do": "reset"})
-        seconds, losses, phases = take_turns(scaling, ours, theirs,
-                                             lambda first, last: {**command, **variant, "steps": schedule[first:last]})
+        steps = [schedule[i:i + scaling.steps] for i in range(0, scaling.total, scaling.steps)]
+        seconds, losses, profile = train_in_turns(scaling, ours, theirs, [{**command, **variant, "steps": rows} for rows in steps])
     finally:
         ours.close()
         theirs.close()
-    return seconds, ratios.equal("loss", *losses, CASE.tolerance), phases, f" ({variant['attention']}, {variant['micro_rows']} rows)"
+    return seconds, training.agree(CASE, *losses), profile, f" ({variant['attention']}, {variant['micro_rows']} rows)"
 
 
 def measure(name, peer, options, material):
     scaling = Scaling(name, options, material)
-    seconds, gate, phases, about = (beside_alone if peer == ALONE else beside_ddp)(scaling)
+    seconds, gate, profile, about = (beside_alone if peer == ALONE else beside_ddp)(scaling)
     target, aim = TARGETS[peer]
     examples = scaling.batch * scaling.steps
     return {"case": CASE.name, "model": name, "peer": peer + about, "unit": "examples/s", "target": target, "aim": aim,
             "ratio": ratios.paired(*seconds), "ours": ratios.median([examples / s for s in seconds[0]]),
-            "theirs": ratios.median([examples / s for s in seconds[1]]), "gate": gate, "phases": phases,
+            "theirs": ratios.median([examples / s for s in seconds[1]]), "gate": gate, **profile,
             "seconds": {"ours": seconds[0], "theirs": seconds[1]}}
 
 

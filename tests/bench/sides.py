@@ -20,6 +20,16 @@ def timed(side, command):
     return time.perf_counter() - began, answer
 
 
+def take_turns(ours, theirs, warm_up, rounds, commands):
+    """Yields, round by round, whether it counts, and of ours and of theirs (seconds, answer). `commands(r)`: what the two are told. Who is
+    first changes with every round."""
+    for r in range(warm_up + rounds):
+        told, done = commands(r), [None, None]
+        for i in (0, 1) if r % 2 == 0 else (1, 0):
+            done[i] = (ours, theirs)[i].timed(told[i])
+        yield r >= warm_up, done
+
+
 class Side:
     """Its standard error stream is kept, and shown when it fails. `greeting` is what it is told first, `ready` what it answered."""
 

@@ -1,14 +1,19 @@
 """What a person sees while a run lives: logs within half a second, status for programs, readable files afterwards."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 import unittest
 
-from harness import BIN, PLUMBLINE, EndToEnd, wait_until, weights_sha256
+from harness import BIN, PLUMBLINE, EndToEnd, journal, wait_until, weights_sha256
 
 
 class Live(EndToEnd):
@@ -45,6 +50,87 @@ class Live(EndToEnd):
         wait_until(lambda: (self.status(run).get("last_checkpoint") or {}).get("step"), what="a checkpoint in the status")
         self.plumbline("stop", run)
         self.assertEqual(train.wait(60), 5)
+
+    def test_status_watch(self):
+        self.make_dataset()
+        run = self.dir / "run"
+        train = self.start("train", "tiny.yaml", "--run", run, "--workers", 2, "--set", "train.steps=100000", "--set", "checkpoint.every=20")
+        wait_until(lambda: journal(run, "checkpoint_committed"), what="a checkpoint")
+        plain = self.start("status", run, "--watch")
+        lines = self.start("status", run, "--watch", "--json")
+        terminal, other_end = pty.openpty()
+        fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
+        screen = subprocess.Popen([str(PLUMBLINE), "status", str(run), "--watch"], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=other_end,
+                                  env={**os.environ, "LC_ALL": "C.UTF-8"})
+        self.children.append(screen)
+        os.close(other_end)
+        shown = [plain.stdout.readline(), lines.stdout.readline()]
+        painted = b""
+        while painted.count(b"\x1b[?7h") < 2:  # Drawn twice, the second time over the first.
+            painted += os.read(terminal, 65536)
+        screen.send_signal(signal.SIGINT)
+        while True:
+            try:
+                if not os.read(terminal, 65536):
+                    break
+            except OSError:  # The other end is closed.
+                break
+        self.assertEqual(screen.wait(20), 0, "Ctrl-C ends it quietly")
+        self.plumbline("stop", run)
+        self.assertEqual(train.wait(60), 5)
+        rest, _ = plain.communicate(timeout=20)
+        self.assertEqual(plain.returncode, 0)
+        self.assertRegex(shown[0], r"^\w+  step \d+ of 100000  loss \d")
+        self.assertRegex(rest, r"(?m)^\d\d:\d\d:\d\d checkpoint committed  step \d+")
+        self.assertRegex(rest.splitlines()[-1], r"^stopped  step \d+ of 100000")
+        self.assertNotIn("\x1b", shown[0] + rest)
+        rest, _ = lines.communicate(timeout=20)
+        statuses = [json.loads(line) for line in [shown[1], *rest.splitlines()]]
+        self.assertGreaterEqual(len(statuses), 2)
+        self.assertEqual(statuses[-1]["state"], "stopped")
+        self.assertEqual(sorted(worker["lanes"] for worker in statuses[0]["workers"]), [[0, 6], [6, 12]])
+        frames = [re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", frame) for frame in painted.decode().split("\x1b[?7l") if frame]
+        for frame in frames:
+            drawn = frame.replace("\r\n", "\n").rstrip("\n").split("\n")
+            self.assertLessEqual(len(drawn), 11)
+            self.assertLessEqual(max(len(line.strip("\r")) for line in drawn), 60)
+        self.assertIn("polite", frames[0])
+        self.assertRegex(frames[0], "[▁▂▃▄▅▆▇█]{2}")
+        self.assertIn(b"\x1b[", painted.split(b"\x1b[?7l")[2][:10], "the second goes up and draws over the first")
+
+    def test_scalars_for_tensorboard(self):
+        self.make_dataset()
+        run = self.dir / "run"
+        steps = ["--set", "train.steps=40", "--set", "checkpoint.every=8", "--set", "evaluate.every=8"]
+        train = self.start("train", "tiny.yaml", "--run", run, *steps)
+        wait_until(lambda: journal(run, "checkpoint_committed"), what="a checkpoint")
+        train.kill()  # Steps behind the checkpoint are taken again.
+        train.wait()
+        self.plumbline("resume", run)
+        files = sorted(run.glob("events.out.tfevents.*"))
+        self.assertEqual(len(files), 2, "a start, a file")
+        try:
+            from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+            from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+            from tensorboard.compat.proto.event_pb2 import Event
+        except ImportError:
+            self.skipTest("tensorboard is not installed, so its reader reads nothing here; the bytes are compared in common_record_test")
+        board = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        loss = {line["step"]: line["loss"] for line in lines if line["kind"] == "train"}
+
+        def points(tag):
+            return [(event.step, event.value) for event in board.Scalars(tag)]
+
+        self.assertEqual([step for step, _ in points("loss")], list(range(1, 41)))
+        for step, value in points("loss"):
+            self.assertAlmostEqual(value, loss[step], places=5)
+        for tag in ("learning_rate", "grad_norm", "tokens_per_second", "norm/polite/loss", "norm/polite/rewards/margins", "phase_seconds/backward"):
+            self.assertIn(tag, board.Tags()["scalars"])
+        self.assertEqual([step for step, _ in points("heldout/polite/loss")], [0, 8, 16, 24, 32, 40])
+        raw = [Event.FromString(record) for file in files for record in RawEventFileLoader(str(file)).Load()]
+        taken = [event.step for event in raw for value in event.summary.value if value.tag == "loss"]
+        self.assertEqual(taken, list(range(1, 41)), "also for a reader that knows nothing of restarts")
 
     def test_external_group(self):
         self.make_dataset()

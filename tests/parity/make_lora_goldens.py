@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Makes tests/parity/goldens/lora: an adapter that peft saved, and what peft computes with it beside goldens/gated.
 
-    python3 -m venv --system-site-packages VENV && VENV/bin/pip install --no-deps -r tests/parity/requirements-peft.txt
-    VENV/bin/python tests/parity/make_lora_goldens.py [OUT]        needs: torch, transformers, safetensors, peft
+    ./plumbline setup parity
+    .venv-cuda/bin/python tests/parity/make_lora_goldens.py [OUT]        needs: torch, transformers, safetensors, peft
 
-adapter_config.json (but for the model's path) and adapter_model.safetensors are as peft wrote them; golden.safetensors has the logits of goldens/gated's
-inputs (fp32) and the gradients of their mean square by the adapter's matrices (fp64 model, so that they are exact to fp32).
+adapter_config.json (but for the model's path) and adapter_model.safetensors are as peft wrote them; golden.safetensors has
+the logits of goldens/gated's inputs (fp32) and the gradients of their mean square by the adapter's matrices (fp64 model, so
+that they are exact to fp32).
 """
 import json
 import platform

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/parity/goldens/objectives.json: what TRL computes for the losses of pairs, in float64.
 
-    python3.11 -m venv VENV && VENV/bin/pip install -r tests/parity/requirements-trl.txt
-    VENV/bin/python tests/parity/make_objective_goldens.py [OUT]
+    ./plumbline setup parity
+    .venv-trl/bin/python tests/parity/make_objective_goldens.py [OUT]
 
 The file holds logits and labels of desired and undesired outputs, a reference's log-probs, and cases. A case has an
 objective with its settings, the loss over the batch, the mean rewards, and of the loss's gradient by all logits the
@@ -10,6 +10,9 @@ norm and the product with the logits. "by" says who computed it: "trl" (the unbo
 "formula" (this file, for what TRL 0.11.4 does not have: DPO-Positive and unlikelihood).
 
 pair_tokens "differing" goes through TRL too: labels that both outputs share are masked before TRL sees them.
+
+"end_of_sequence" is a batch whose longest outputs end with EOS, with TRL's numbers, and those that it would give without
+the last column: what TRL 0.19 to 0.28 computes for encoder-decoders.
 """
 import json
 import platform
@@ -117,6 +120,12 @@ def kto_case(case, logits, labels, reference, generator):
     return losses, desired, undesired
 
 
+def add_rewards(case, desired, undesired):
+    """Means, and means of sizes: what rounding is relative to where rewards of both signs cancel."""
+    case["rewards/chosen"], case["rewards/rejected"] = desired.mean().item(), undesired.mean().item()
+    case["reward_sizes"] = [desired.abs().mean().item(), undesired.abs().mean().item()]
+
+
 def cases():
     common = dict(beta=0.1, label_smoothing=0.0, sft_weight=0.0)
     for tokens in ("all", "differing"):
@@ -136,6 +145,25 @@ def cases():
         yield dict(common, objective="kto", pair_tokens="all", kto_desired_weight=1.2, kto_undesired_weight=0.7, moved=moved, mixed=mixed)
 
 
+def end_of_sequence():
+    """DPO's numbers of two pairs, as they are and ("dropped") with the last column of labels masked."""
+    generator = torch.Generator().manual_seed(12)
+    outputs = [[5, 1], [6, 7, 8, 1]], [[5, 9, 9, 9, 1], [6, 1]]
+    labels = [padded(rows) for rows in outputs]
+    logits = [torch.randn(*y.shape, VOCAB, generator=generator, dtype=torch.float64) * 2 for y in labels]
+    made = {"beta": 0.5, "desired": outputs[0], "undesired": outputs[1], "desired_logits": logits[0].tolist(),
+            "undesired_logits": logits[1].tolist()}
+    for name in ("whole", "dropped"):
+        if name == "dropped":
+            for y in labels:
+                y[:, -1] = IGNORED
+        case = dict(objective="dpo", beta=made["beta"], label_smoothing=0.0)
+        losses, desired, undesired = trl_losses(case, logits, labels, [torch.zeros(2, dtype=torch.float64)] * 2)
+        made[name] = {"loss": losses.mean().item(), "rewards/chosen": desired.mean().item(), "rewards/rejected": undesired.mean().item(),
+                      "log_probs": [log_probs(l, y).tolist() for l, y in zip(logits, labels)]}
+    return made
+
+
 def main():
     out = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "goldens/objectives.json")
     generator = torch.Generator().manual_seed(11)
@@ -153,11 +181,11 @@ def main():
         if case["objective"] == "kto":
             losses, desired, undesired = kto_case(case, logits, labels, reference["all"], generator)
             loss = losses.mean()
-            case["rewards/chosen"], case["rewards/rejected"] = desired.mean().item(), undesired.mean().item()
+            add_rewards(case, desired, undesired)
         elif case["by"] == "trl":
             losses, desired, undesired = trl_losses(case, logits, labels, reference[case["pair_tokens"]])
             loss = losses.mean()
-            case["rewards/chosen"], case["rewards/rejected"] = desired.mean().item(), undesired.mean().item()
+            add_rewards(case, desired, undesired)
             case["rewards/accuracies"] = (desired > undesired).double().mean().item()
         else:
             loss = formula_loss(case, logits, labels, reference[case["pair_tokens"]])
@@ -173,7 +201,7 @@ def main():
               "desired": DESIRED, "undesired": UNDESIRED, "desired_logits": logits[0].tolist(), "undesired_logits": logits[1].tolist(),
               "reference": {k: [r.tolist() for r in v] for k, v in reference.items()},
               "log_probs": {k: [log_probs(l, y).tolist() for l, y in zip(logits, labels)] for k, labels in (("all", whole), ("differing", parts))},
-              "cases": made}
+              "end_of_sequence": end_of_sequence(), "cases": made}
     text = json.dumps(golden, separators=(",", ":"))
     out.write_text(text.replace('},{"', '},\n{"').replace('"cases":[', '"cases":[\n').replace(']],[[', ']],\n[[') + "\n")
 

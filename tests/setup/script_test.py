@@ -47,10 +47,12 @@ class Script(unittest.TestCase):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="plumbline setup "))  # with a space: paths must be quoted
         self.addCleanup(shutil.rmtree, self.dir, True)
         self.clone = self.dir / "clone"
-        for folder in ("common", "coordinator/curate", "worker", "tests", "configs"):
+        for folder in ("common", "coordinator/curate", "worker", "tests/parity", "configs"):
             (self.clone / folder).mkdir(parents=True)
+        shutil.copytree(SOURCE / "tests/bench", self.clone / "tests/bench", ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("plumbline", "CMakeLists.txt", "CMakePresets.json", "coordinator/curate/requirements.txt",
-                     "worker/requirements-cpu.txt", "worker/requirements-cuda.txt", "tests/requirements.txt"):
+                     "worker/requirements-cpu.txt", "worker/requirements-cuda.txt", "tests/requirements.txt",
+                     "tests/parity/requirements.txt", "tests/parity/requirements-peft.txt", "tests/parity/requirements-trl.txt"):
             shutil.copy(SOURCE / file, self.clone / file)
         (self.clone / "common" / "core.cpp").write_text("")
         self.tools = self.dir / "tools"
@@ -190,6 +192,52 @@ class Script(unittest.TestCase):
         self.assertIn("pip could not install worker/requirements-cpu.txt", done.stderr)
         self.assertIn("-m pip install --no-deps -r", done.stderr)
 
+    def environments(self, *names):
+        """Stand-ins for Python environments, which record what was to be installed in them."""
+        for name in names:
+            python = self.clone / name / "bin" / "python"
+            python.parent.mkdir(parents=True)
+            python.write_text('#!/bin/bash\nfolder=${0%/bin/python}\necho "installed ${folder##*/} ${!#}" >> "$CALLS"\n')
+            python.chmod(0o755)
+
+    def installed(self):
+        lines = [line.split(" ", 2) for line in self.called() if line.startswith("installed ")]
+        return {(environment, file.removeprefix(f"{self.clone}/")) for _, environment, file in lines}
+
+    def test_setup_parity_installs_the_peers_where_each_belongs(self):
+        self.environments(".venv", ".venv-cuda", ".venv-trl")
+        own = {(".venv", file) for file in ("worker/requirements-cpu.txt", "tests/requirements.txt", "coordinator/curate/requirements.txt")}
+        peers = {(".venv-cuda", "worker/requirements-cuda.txt"), (".venv-cuda", "tests/parity/requirements.txt"),
+                 (".venv-cuda", "tests/parity/requirements-peft.txt"), (".venv-trl", "tests/parity/requirements-trl.txt")}
+        self.assertEqual(self.run_script("setup").returncode, 0)
+        self.assertEqual(self.installed(), own)
+        self.assertEqual(self.run_script("setup", "parity").returncode, 0)
+        self.assertEqual(self.installed(), peers)
+        self.assertEqual(self.run_script("setup", "parity").returncode, 0)
+        self.assertEqual(self.installed(), set(), "nothing is done twice")
+        done = self.run_script("setup", "everything")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("setup takes no argument but parity: everything", done.stderr)
+
+    def test_only_tests_of_parity_install_the_peers(self):
+        self.environments(".venv", ".venv-cuda", ".venv-trl")
+        self.tool("ctest", RECORD)
+        self.assertEqual(self.run_script("test", "-R", "report").returncode, 0)
+        self.assertNotIn(".venv-trl", {environment for environment, _ in self.installed()})
+        for label in (["-L", "parity"], ["-Lparity"], ["--label-regex", "worker|parity"], ["--label-regex=parity"]):
+            shutil.rmtree(self.clone / ".venv-trl")
+            self.environments(".venv-trl")
+            self.assertEqual(self.run_script("test", *label).returncode, 0)
+            self.assertIn((".venv-trl", "tests/parity/requirements-trl.txt"), self.installed(), label)
+
+    def test_trls_environment_sees_the_torch_of_the_other(self):
+        self.environments(".venv", ".venv-cuda")
+        done = self.run_script("setup", "parity", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("pip could not install tests/parity/requirements-trl.txt", done.stderr)
+        (link,) = (self.clone / ".venv-trl").glob("lib/python*/site-packages/torch-of-venv-cuda.pth")
+        self.assertEqual(pathlib.Path(link.read_text().strip()), self.clone / ".venv-cuda" / link.parent.relative_to(self.clone / ".venv-trl"))
+
     def test_only_a_simulated_recipe_needs_the_simulator(self):
         recipe = self.dir / "recipe.yaml"
         recipe.write_text("sources:\n  - {format: jsonl}\n")
@@ -199,6 +247,52 @@ class Script(unittest.TestCase):
         done = self.run_script("curate", "recipe.yaml", "--out", "data", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
         self.assertEqual(done.returncode, 6)
         self.assertIn("pip could not install coordinator/curate/requirements.txt", done.stderr)
+
+    def have_libtorch(self):
+        """As if set-up had been through for the worker."""
+        python = self.clone / ".venv/bin/python"
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
+        shutil.copy(SOURCE / "worker/requirements-cpu.txt", self.clone / ".venv/.installed-worker-requirements-cpu.txt")
+
+    def test_bench_refuses_an_unknown_suite_at_once(self):
+        done = self.run_script("bench", "speed", "--quick")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("there is no suite speed; there are train, preference, generate, scaling, memory", done.stderr)
+        self.assertEqual(self.called(), [])
+        self.assertFalse((self.clone / ".venv").exists())
+        done = self.run_script("bench", "--help")
+        self.assertEqual((done.returncode, self.called()), (0, []))
+        self.assertIn("--rounds", done.stdout)
+
+    def test_bench_of_a_part_needs_no_peers(self):
+        self.have_libtorch()
+        suites = self.clone / "build/release/bin/bench"
+        suites.mkdir(parents=True)
+        for part in ("plan", "reduction"):
+            (suites / part).write_text('#!/bin/bash\necho "${0##*/} $*"\n')
+            (suites / part).chmod(0o755)
+        done = self.run_script("bench", "plan", "reduction", "--benchmark_filter=a b")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.split("\n"), ["", "plan", "plan --benchmark_filter=a b", "", "reduction",
+                                                   "reduction --benchmark_filter=a b", ""])
+        self.assertFalse((self.clone / ".venv-bench").exists())
+
+    def test_bench_has_its_peers_in_an_environment_of_their_own(self):
+        self.have_libtorch()
+        done = self.run_script("bench", "train", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+        self.assertEqual(done.returncode, 6)
+        self.assertRegex(done.stderr, r"\.venv-cuda/bin/python -m pip install --no-deps -r \S.*worker/requirements-cuda\.txt")
+        for file in ("worker/requirements-cuda.txt", "tests/parity/requirements.txt"):
+            shutil.copy(SOURCE / file, self.clone / ".venv-cuda" / (".installed-" + file.replace("/", "-")))
+        done = self.run_script("bench", "train", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+        self.assertRegex(done.stderr, r"\.venv-bench/bin/python -m pip install --no-deps -r \S.*tests/bench/requirements\.txt")
+        shutil.copy(SOURCE / "tests/bench/requirements.txt", self.clone / ".venv-bench/.installed-tests-bench-requirements.txt")
+        (self.clone / "tests/bench/run.py").write_text("import sys\nprint(sys.executable, *sys.argv[1:])\n")
+        done = self.run_script("bench", "train", "--quick")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines()[-1],
+                         f"{self.clone}/.venv-bench/bin/python --bin {self.clone}/build/release/bin train --quick")
 
     def test_two_at_once_build_one_after_the_other(self):
         self.run_script("status")

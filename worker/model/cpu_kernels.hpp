@@ -42,6 +42,13 @@ struct CpuKernelsOf {
   /// In place on dp: ds = p * (dp - sum(dp * p)); what it is goes into dbias too (fp32 rows of S, added; null: not).
   void (*softmax_backward)(T* dp, const T* p, std::int64_t rows, std::int64_t S, float* dbias,
                            std::int64_t bias_stride);
+  /// Attention of one query a row, for rows [begin, end), with keys and values that stay where they were written. Those
+  /// of position l and row r are row origin[l * origin_stride + r] of block l, which is `block` elements behind block
+  /// 0; all heads of a row lie side by side, [H,K]. Scores get bias[h * bias_stride + l] (null: 0) and mask[origin[r] *
+  /// L + l] (null: 0). q, out: [rows,H*K].
+  void (*attend)(const T* q, const T* keys, const T* values, std::int64_t block, const std::int32_t* origin,
+                 std::int64_t origin_stride, const float* bias, std::int64_t bias_stride, const float* mask,
+                 std::int64_t begin, std::int64_t end, std::int64_t L, std::int64_t H, std::int64_t K, T* out);
   /// y = residual + x (fp32 + T); y may be residual.
   void (*add)(const float* residual, const T* x, std::int64_t n, float* y);
   /// In place: x *= mask of the stream, elements [begin, end): 0 with probability dropped / 65,536, else scale. begin

@@ -1,8 +1,10 @@
 #include "worker/model/parameters.hpp"
 
+#include <span>
 #include <utility>
 
 #include "common/core/check.hpp"
+#include "common/core/files.hpp"
 
 namespace plumbline {
 
@@ -52,6 +54,11 @@ void Parameters::refresh() const {
   if (!std::exchange(stale_, false) || !compute_flat_.defined()) return;
   const at::NoGradGuard no_grad;
   compute_flat_.copy_(flat_);
+}
+
+std::string Parameters::sha256() const {
+  const at::Tensor flat = flat_.detach().to(at::kCPU).contiguous();
+  return sha256_hex(std::span(static_cast<const std::byte*>(flat.const_data_ptr()), flat.nbytes()));
 }
 
 void Parameters::freeze() {

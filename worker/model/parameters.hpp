@@ -45,6 +45,7 @@ class Parameters {
     return flat_;
   }
   [[nodiscard]] const at::Tensor& flat() const { return flat_; }
+  [[nodiscard]] std::string sha256() const;  ///< of the flat buffer, gaps included
   /// From now on no gradient of these parameters is computed.
   void freeze();
   /// Make every parameter's .grad a view into `flat_gradient` ([flat_size], fp32): backward accumulates there.

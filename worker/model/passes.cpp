@@ -202,6 +202,24 @@ void softmax_backward_(at::Tensor& dweights, const at::Tensor& weights, std::int
   });
 }
 
+at::Tensor attend(const at::Tensor& q, const Written& written, const at::Tensor& bias_HL, const at::Tensor& mask_WL,
+                  std::int64_t heads) {
+  const std::int64_t rows = q.size(0), width = q.size(1), L = written.length;
+  at::Tensor out = at::empty_like(q);
+  const float *bias = data<const float*>(bias_HL), *mask = data<const float*>(mask_WL);
+  with_kernels(q, [&](const auto& kernels, auto* of) {
+    using T = std::remove_pointer_t<decltype(of)>;
+    const T *pq = data<const T*>(q), *keys = data<const T*>(written.keys_LWD),
+            *values = data<const T*>(written.values_LWD);
+    T* po = data<T*>(out);
+    at::parallel_for(0, rows, grain_of(L * width), [&](std::int64_t begin, std::int64_t end) {
+      kernels.attend(pq, keys, values, written.keys_LWD.stride(0), written.origin, written.origin_stride, bias, L, mask,
+                     begin, end, L, heads, width / heads, po);
+    });
+  });
+  return out;
+}
+
 at::Tensor add(const at::Tensor& residual, const at::Tensor& x) {
   if (!x.is_cpu() || x.scalar_type() == at::kFloat) return at::add(residual, x);
   at::Tensor y = at::empty_like(residual);

@@ -41,6 +41,17 @@ void softmax_(at::Tensor& scores, const ScoreTerms& terms, std::int64_t heads);
 /// In place: gradient of the weights -> of the scores. Summed over B it is added to dbias_HTS when that is defined.
 void softmax_backward_(at::Tensor& dweights, const at::Tensor& weights, std::int64_t heads, at::Tensor& dbias_HTS);
 
+/// On the CPU: attention of one query a row with keys and values that stay where they were written (generation).
+struct Written {
+  at::Tensor keys_LWD, values_LWD;       ///< positions x rows of a block x H*K; of the queries' type, contiguous
+  const std::int32_t* origin = nullptr;  ///< row of position l's block that holds row r: origin[l * stride + r]
+  std::int64_t origin_stride = 0;        ///< 0: the same row at every position
+  std::int64_t length = 0;               ///< L, positions that are written
+};
+/// q_B(HK) -> [B,H*K]. bias_HL (undefined: none) by position; mask_WL by row of the block, where origin_stride is 0.
+at::Tensor attend(const at::Tensor& q, const Written& written, const at::Tensor& bias_HL, const at::Tensor& mask_WL,
+                  std::int64_t heads);
+
 /// residual (fp32) + x of any type.
 at::Tensor add(const at::Tensor& residual, const at::Tensor& x);
 

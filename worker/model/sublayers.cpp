@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -306,6 +307,42 @@ at::Tensor project(const at::Tensor& x, const Projection& projection, double sca
   if (!recording) return y;
   return record({x}, y, [=](const at::Tensor& gradient) -> Tensors {
     at::Tensor dx = projection.backward(gradient, scaled);
+    return {scale == 1 ? dx : dx.mul_(scale)};
+  });
+}
+
+at::Tensor project_log_probs(const at::Tensor& x, const Projection& projection, double scale, const at::Tensor& target,
+                             std::int64_t chunk) {
+  const std::int64_t P = x.size(0);
+  const auto logits_of = [projection](const at::Tensor& rows) { return projection.forward(rows).to(at::kFloat); };
+  const bool recording = is_recording({x, projection.master()});
+  at::Tensor scaled, log_sum_P, log_prob_P;
+  {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    scaled = scale == 1 ? x.detach() : at::mul(x, scale);
+    log_sum_P = at::empty({P}, x.options().dtype(at::kFloat));
+    log_prob_P = at::empty_like(log_sum_P);
+    for (std::int64_t begin = 0; begin < P; begin += chunk) {
+      const std::int64_t n = std::min(chunk, P - begin);
+      const at::Tensor logits = logits_of(scaled.narrow(0, begin, n));
+      const at::Tensor sum = at::logsumexp(logits, {1});
+      log_sum_P.narrow(0, begin, n).copy_(sum);
+      log_prob_P.narrow(0, begin, n)
+          .copy_(logits.gather(1, target.narrow(0, begin, n).unsqueeze(1)).squeeze(1).sub_(sum));
+    }
+  }
+  if (!recording) return log_prob_P;
+  return record({x}, log_prob_P, [=, type = x.scalar_type()](const at::Tensor& gradient) -> Tensors {
+    at::Tensor dx = at::empty_like(scaled);
+    for (std::int64_t begin = 0; begin < P; begin += chunk) {
+      const std::int64_t n = std::min(chunk, P - begin);
+      const at::Tensor rows = scaled.narrow(0, begin, n), index = target.narrow(0, begin, n).unsqueeze(1);
+      const at::Tensor g = gradient.narrow(0, begin, n).unsqueeze(1);
+      // (onehot - softmax) g; one index a row, so there is no addition whose order could vary.
+      at::Tensor dlogits = logits_of(rows).sub_(log_sum_P.narrow(0, begin, n).unsqueeze(1)).exp_().mul_(-g);
+      dlogits.scatter_(1, index, dlogits.gather(1, index) + g);
+      dx.narrow(0, begin, n).copy_(projection.backward(dlogits.to(type), rows));
+    }
     return {scale == 1 ? dx : dx.mul_(scale)};
   });
 }

@@ -40,6 +40,11 @@ at::Tensor final_norm(const at::Tensor& x_ND, const at::Tensor& weight_D, Pass& 
 /// y_NO = scale * x W^T, recorded.
 at::Tensor project(const at::Tensor& x_NI, const Projection& projection, double scale);
 
+/// log_softmax(scale * x W^T)[target] of each row, fp32, recorded: states x_PI, target_P int64 -> [P]. Logits are made
+/// `chunk` rows at a time and again on the way back, so that no [P,V] is ever in memory: for large vocabularies.
+at::Tensor project_log_probs(const at::Tensor& x_PI, const Projection& projection, double scale,
+                             const at::Tensor& target_P, std::int64_t chunk);
+
 /// What enters a feed-forward's last product, for generation: nothing is recorded.
 at::Tensor feed_forward_hidden(const at::Tensor& normed_ND, const FeedForwardWeights& weights);
 

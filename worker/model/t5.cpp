@@ -217,11 +217,18 @@ at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_
   return layers::final_norm(x, decoder_.final_norm, pass).view({T, R, config_.d_model}).transpose(0, 1);
 }
 
+double T5::head_scale() const {
+  return config_.tie_word_embeddings ? 1.0 / std::sqrt(static_cast<double>(config_.d_model)) : 1.0;
+}
+
 at::Tensor T5::logits(const at::Tensor& states) const {
-  const double scale = config_.tie_word_embeddings ? 1.0 / std::sqrt(static_cast<double>(config_.d_model)) : 1.0;
   std::vector<std::int64_t> shape = states.sizes().vec();
   shape.back() = config_.vocab_size;
-  return layers::project(states.reshape({-1, config_.d_model}), head_, scale).view(shape);
+  return layers::project(states.reshape({-1, config_.d_model}), head_, head_scale()).view(shape);
+}
+
+at::Tensor T5::log_probs_in_chunks(const at::Tensor& states_PD, const at::Tensor& target_P, std::int64_t chunk) const {
+  return layers::project_log_probs(states_PD, head_, head_scale(), target_P, chunk);
 }
 
 }  // namespace plumbline

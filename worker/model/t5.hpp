@@ -74,16 +74,20 @@ class T5 {
                                        std::optional<DropoutKey> dropout = {}) const;
   /// The head: states_…D -> logits_…V of the products' type (scaled by d_model^-0.5 when the embeddings are tied).
   [[nodiscard]] at::Tensor logits(const at::Tensor& states) const;
+  /// log p(target) of each position, fp32, without the logits of all positions in memory: states_PD, target_P int64 ->
+  /// [P].
+  [[nodiscard]] at::Tensor log_probs_in_chunks(const at::Tensor& states_PD, const at::Tensor& target_P,
+                                               std::int64_t chunk) const;
 
   /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See worker/generate. No gradient.
   [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(
       const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
   [[nodiscard]] at::Tensor step(DecoderCache& cache, const at::Tensor& token_B) const;
-  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache. Keys and values of
-  /// the sources are copied only when the order of the sources changes: never when the beams of each trade places.
+  /// Keep these rows (int64 indices, in this order; a row may stand more than once) in the cache.
   void keep_rows(DecoderCache& cache, const at::Tensor& rows) const;
 
  private:
+  [[nodiscard]] double head_scale() const;
   [[nodiscard]] layers::Pass pass_over(std::int64_t rows, std::optional<DropoutKey> key, std::uint64_t pass) const;
 
   void build();  ///< the stacks and the head, of what the parameters and the adapter are now

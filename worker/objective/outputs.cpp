@@ -91,28 +91,53 @@ Labels labels_of(const Batch& batch, const UsedRows& used) {
   return labels;
 }
 
+namespace {
+
+/// A value for each label position, as a dense fp64 [T,R] with zeros elsewhere.
+at::Tensor dense(const at::Tensor& value_P, const at::Tensor& position_P, const Labels& labels) {
+  return at::zeros({labels.T * labels.R}, value_P.options().dtype(at::kDouble))
+      .scatter(0, position_P, value_P.to(at::kDouble))
+      .view({labels.T, labels.R});
+}
+
+/// Sums over the compared tokens of each row, along the dense time axis: the same order on every device.
+class ComparedSum {
+ public:
+  ComparedSum(const Labels& labels, const UsedRows& used, at::Device device)
+      : mask_TR_(used.compared.empty() ? at::Tensor() : span_mask(used.compared, labels.T, device)) {}
+  [[nodiscard]] bool is_everything() const { return !mask_TR_.defined(); }
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& value_TR) const {
+    return (mask_TR_.defined() ? value_TR * mask_TR_ : value_TR).sum(0);
+  }
+
+ private:
+  at::Tensor mask_TR_;
+};
+
+ScoredOutputs score_log_probs(const at::Tensor& log_prob_P, const Labels& labels, const ComparedSum& compared) {
+  ScoredOutputs result;
+  const at::Tensor log_prob_TR = dense(log_prob_P, labels.position_P, labels);
+  result.log_prob_R = log_prob_TR.sum(0);
+  result.compared_R = compared.is_everything() ? result.log_prob_R : compared(log_prob_TR);
+  return result;
+}
+
+/// Logits of more elements than this are made in chunks and never held as a whole (64 MiB in fp32). A property of the
+/// batch alone, so the same on every worker.
+constexpr std::int64_t kMaxLogits = 1 << 24;
+
+}  // namespace
+
 ScoredOutputs score_logits(const at::Tensor& logits_PV, const Labels& labels, const UsedRows& used,
                            Unlikelihood unlikelihood) {
-  const std::int64_t T = labels.T, R = labels.R;
-  const auto dense = [&](const at::Tensor& value_P, const at::Tensor& at_P) {
-    return at::zeros({T * R}, value_P.options().dtype(at::kDouble))
-        .scatter(0, at_P, value_P.to(at::kDouble))
-        .view({T, R});
-  };
-  const at::Tensor compared_TR = used.compared.empty() ? at::Tensor() : span_mask(used.compared, T, logits_PV.device());
-  const auto compared_sum = [&](const at::Tensor& value_TR) {  // A dense sum: the same order on every device.
-    return (compared_TR.defined() ? value_TR * compared_TR : value_TR).sum(0);
-  };
-  ScoredOutputs result;
-  const at::Tensor log_prob_TR = dense(TokenLogProbs::apply(logits_PV, labels.target_P), labels.position_P);
-  result.log_prob_R = log_prob_TR.sum(0);
-  result.compared_R = compared_TR.defined() ? compared_sum(log_prob_TR) : result.log_prob_R;
+  const ComparedSum compared(labels, used, logits_PV.device());
+  ScoredOutputs result = score_log_probs(TokenLogProbs::apply(logits_PV, labels.target_P), labels, compared);
   if (unlikelihood == Unlikelihood::kCompute) {
     const auto first_undesired = static_cast<std::int64_t>(used.desired.size());
-    const at::Tensor chosen = at::remainder(labels.position_P, R).ge(first_undesired).nonzero().squeeze(1);
+    const at::Tensor chosen = at::remainder(labels.position_P, labels.R).ge(first_undesired).nonzero().squeeze(1);
     const at::Tensor unlikely_P =
         token_unlikelihoods(at::embedding(logits_PV, chosen), labels.target_P.index_select(0, chosen));
-    result.unlikely_R = compared_sum(dense(unlikely_P, labels.position_P.index_select(0, chosen)));
+    result.unlikely_R = compared(dense(unlikely_P, labels.position_P.index_select(0, chosen), labels));
   }
   return result;
 }
@@ -134,8 +159,14 @@ ScoredOutputs score_outputs(const T5& model, const Batch& batch, const UsedRows&
   const Labels labels = labels_of(batch, used);
   const at::Tensor states_ND = states.transpose(0, 1).reshape({labels.T * labels.R, -1});
   const bool all = labels.position_P.size(0) == states_ND.size(0);
-  const at::Tensor logits_PV = model.logits(all ? states_ND : at::embedding(states_ND, labels.position_P));
-  return score_logits(logits_PV, labels, used, unlikelihood);
+  const at::Tensor states_PD = all ? states_ND : at::embedding(states_ND, labels.position_P);
+  const std::int64_t V = model.config().vocab_size;
+  if (states_PD.size(0) * V > kMaxLogits && unlikelihood == Unlikelihood::kSkip) {
+    const at::Tensor log_prob_P =
+        model.log_probs_in_chunks(states_PD, labels.target_P, std::max<std::int64_t>(1, kMaxLogits / V));
+    return score_log_probs(log_prob_P, labels, ComparedSum(labels, used, log_prob_P.device()));
+  }
+  return score_logits(model.logits(states_PD), labels, used, unlikelihood);
 }
 
 }  // namespace plumbline

@@ -36,7 +36,8 @@ if not FOLDER.exists():
     convert()
 VOCABULARY = json.loads((FOLDER / "shared_vocabulary.json").read_text())
 ID = {token: i for i, token in enumerate(VOCABULARY)}
-TRANSLATOR = ctranslate2.Translator(str(FOLDER), device="cpu", compute_type="float32", inter_threads=1, intra_threads=SETUP["threads"])
+# A batch a thread, as ours: on two cores faster than two threads on one batch (inter_threads=1), by a tenth or more.
+TRANSLATOR = ctranslate2.Translator(str(FOLDER), device="cpu", compute_type="float32", inter_threads=SETUP["threads"], intra_threads=1)
 
 
 def generate(command):

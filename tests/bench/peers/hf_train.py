@@ -5,9 +5,10 @@
 SETUP: model, data, threads, precision (float32, or bfloat16: autocast), objective (sft or dpo), beta, learning_rate, clip_norm,
 max_source_tokens, max_output_tokens; for two processes under DistributedDataParallel also rank, world and store (a file).
 
-Commands, beside each other freely:
+Commands:
   train      {"steps": [[row, …], …], "attention": "sdpa", "micro_rows": 16, "batching": "given" | "random" | "grouped",
-              "reference": "each step" | "cached"}   one optimizer step for each list of rows -> {"loss": […], "chosen": […]}
+              "reference": "each step" | "cached"}   one optimizer step for each list of rows
+              -> {"loss": […], "chosen": […], "tokens": real tokens of them all}
   loss       {"rows": […]}: their mean loss, without training
   reference  {"rows": […]}: computes their reference log-probs once (dpo)
   reset      the weights and the optimizer as they were at the start
@@ -41,8 +42,8 @@ def padded(rows, value):
     return torch.from_numpy(out)
 
 
-class Sources:
-    """One micro-batch: sources and a side's outputs, or for pairs both sides' behind one another, as TRL concatenates them."""
+class MicroBatch:
+    """Sources and a side's outputs, or for pairs both sides' behind one another, as TRL concatenates them."""
 
     def __init__(self, data, rows, sides):
         sources = [data.tokens(row, "source") for row in rows] * len(sides)
@@ -105,14 +106,14 @@ class Training:
             return self.log_probs(self.reference, batch)
 
     def sft(self, rows, total):
-        batch = Sources(self.data, rows, self.sides)
+        batch = MicroBatch(self.data, rows, self.sides)
         logits = self.logits(self.model, batch)
         loss = F.cross_entropy(logits.float().view(-1, logits.shape[-1]), batch.labels.view(-1), reduction="sum",
                                ignore_index=IGNORED)
         return loss / total, 0.0
 
     def dpo(self, rows, total, cached):
-        batch = Sources(self.data, rows, self.sides)
+        batch = MicroBatch(self.data, rows, self.sides)
         policy = self.log_probs(self.model, batch)
         ratio = policy - self.reference_log_probs(rows, batch, cached)
         margin = ratio[:len(rows)] - ratio[len(rows):]
@@ -162,7 +163,8 @@ class Training:
         losses, chosen = torch.tensor(steps, dtype=torch.float64).T.contiguous()
         if self.world > 1:
             torch.distributed.all_reduce(losses)
-        return {"loss": losses.tolist(), "chosen": chosen.tolist() if self.reference is not None else []}
+        return {"loss": losses.tolist(), "chosen": chosen.tolist() if self.reference is not None else [],
+                "tokens": sum(self.data.length(row, ("source", *self.sides)) for rows in command["steps"] for row in rows)}
 
     def loss(self, command):
         rows, total = command["rows"], self.total(command["rows"])
@@ -174,7 +176,7 @@ class Training:
         for i in range(0, len(command["rows"]), 16):
             rows = command["rows"][i:i + 16]
             with torch.no_grad():
-                values = self.log_probs(self.reference, Sources(self.data, rows, self.sides))
+                values = self.log_probs(self.reference, MicroBatch(self.data, rows, self.sides))
             for j, row in enumerate(rows):
                 self.references[row] = (values[j].item(), values[len(rows) + j].item())
         return {}

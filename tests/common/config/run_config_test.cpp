@@ -142,6 +142,8 @@ TEST(RunConfig, ChecksWhatMustAgree) {
   EXPECT_THAT(error_of("data: d\nsnapshot: {sizes: [2, 2]}\n"), HasSubstr("snapshot.sizes"));
   for (const char* evaluate : {"patience: 2", "patience: 2, every: 5", "patience: 2, judged: 5"})
     EXPECT_THAT(error_of(fmt::format("data: d\nevaluate: {{{}}}\n", evaluate)), HasSubstr("evaluate.patience needs"));
+  EXPECT_THAT(error_of("data: d\ncheckpoint: {keep_best: 1}\n"),
+              HasSubstr("checkpoint.keep_best needs evaluate.every"));
   EXPECT_THAT(error_of("data: d\ncontrol: {heartbeat_ms: 500, worker_timeout_ms: 500}\n"),
               HasSubstr("control.worker_timeout_ms"));
 }

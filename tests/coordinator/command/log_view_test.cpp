@@ -141,6 +141,24 @@ TEST_F(LogViewTest, FollowingEndsWithAKilledCoordinator) {
   EXPECT_TRUE(follow().get().has_value());
 }
 
+TEST_F(LogViewTest, FollowingARunThatNobodyServesAnyMoreEnds) {
+  journal("coordinator_started");  // and then it was killed; coordinator.json was removed since
+  log(0, "INFO the last step");
+  EXPECT_TRUE(follow().get().has_value());
+  EXPECT_THAT(next_line(), HasSubstr("the last step"));
+}
+
+TEST_F(LogViewTest, ACoordinatorThatHoldsTheJournalIsWaitedFor) {
+  journal("coordinator_started");
+  std::optional<Journal> serving(Journal::open(layout_).value());
+  auto following = follow();
+  log(0, "INFO resumed");
+  EXPECT_THAT(next_line(), HasSubstr("resumed"));
+  EXPECT_TRUE(serving->append("run_failed", Json::object()).has_value());
+  serving.reset();
+  EXPECT_TRUE(following.get().has_value());
+}
+
 TEST_F(LogViewTest, ACoordinatorOnAnotherHostIsBelievedToLive) {
   journal("coordinator_started");
   served_by(1 << 30, "elsewhere");

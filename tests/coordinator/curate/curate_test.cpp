@@ -11,6 +11,7 @@
 
 #include "common/text/alignment.hpp"
 #include "coordinator/curate/simulation.hpp"
+#include "coordinator/curate/staging.hpp"
 #include "tests/coordinator/curate/curate_fixtures.hpp"
 
 namespace plumbline {
@@ -211,6 +212,21 @@ TEST_F(Curate, NeverReplacesWhatIsNoDataset) {
   EXPECT_EQ(error_of(options(true)).code, ErrorCode::kUsage);
   EXPECT_EQ(file_text(folder / "out" / "precious.txt"), "mine");
   EXPECT_EQ(error_of(options(true, "polite.jsonl")).code, ErrorCode::kUsage);
+}
+
+TEST_F(Curate, RemovesWhatAKilledCallLeft) {
+  folder.write(".out.0a1b2c3d.partial/train-00000.h5", "half");
+  folder.write(".out.0a1b2c3d.partial.mine/notes", "another's");
+  folder.write(".other.0a1b2c3d.partial/train-00000.h5", "half");
+  ASSERT_TRUE(curate(options()).has_value());
+  EXPECT_THAT(folder.names(), ElementsAre(".other.0a1b2c3d.partial", ".out.0a1b2c3d.partial.mine", "learned.tsv", "out",
+                                          "polite.jsonl", "recipe.yaml"));
+}
+
+TEST_F(Curate, LeavesTheFolderOfACallThatIsAtWork) {
+  auto at_work = Staging::make(folder / "out", false).value();
+  ASSERT_TRUE(curate(options()).has_value());
+  EXPECT_TRUE(fs::is_directory(at_work.folder()));
 }
 
 TEST_F(Curate, FillsAnEmptyFolder) {

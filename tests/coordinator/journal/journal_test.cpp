@@ -96,6 +96,16 @@ TEST_F(JournalFile, OneWriterAtATime) {
   EXPECT_TRUE(Journal::open(layout_).has_value()) << "the lock goes with the journal";
 }
 
+TEST_F(JournalFile, WhetherItIsHeldCanBeAskedWithoutHoldingIt) {
+  EXPECT_FALSE(is_held(layout_)) << "there is none yet";
+  {
+    const auto journal = Journal::open(layout_).value();
+    EXPECT_TRUE(is_held(layout_));
+  }
+  EXPECT_FALSE(is_held(layout_));
+  EXPECT_TRUE(Journal::open(layout_).has_value());
+}
+
 TEST_F(JournalFile, NoDirectoryIsAnError) {
   const auto journal = Journal::open(RunLayout(layout_.root() / "absent"));
   ASSERT_TRUE(journal.has_error());

@@ -28,6 +28,21 @@ TEST(Replay, KeepsTheNewestCheckpointAndGeneration) {
   EXPECT_EQ(run.checkpoint->weights_sha256, "bb");
 }
 
+TEST(Replay, ACheckpointThatWasSetAsideNoLongerCounts) {
+  const auto commit = [](int step) { return event("checkpoint_committed", {{"step", step}, {"weights_sha256", "w"}}); };
+  const auto aside = [](int step) { return event("checkpoint_set_aside", {{"step", step}, {"instead", step - 4}}); };
+  const auto steps = [](const RunRecord& run) {
+    std::vector<std::int64_t> numbers;
+    for (const CommittedCheckpoint& one : run.commits) numbers.push_back(one.step.value());
+    return numbers;
+  };
+  const RunRecord back = replay({kStart, commit(4), commit(8), commit(12), aside(12), aside(8)});
+  EXPECT_EQ(steps(back), (std::vector<std::int64_t>{4}));
+  EXPECT_EQ(back.checkpoint->step, Step(4));
+  const RunRecord on = replay({kStart, commit(4), commit(8), aside(8), commit(8), commit(12)});
+  EXPECT_EQ(steps(on), (std::vector<std::int64_t>{4, 8, 12})) << "the step was trained again";
+}
+
 TEST(Replay, TheFirstFingerprintBindsTheRun) {
   const RunRecord run =
       replay({kStart, kFirst, event("generation_started", {{"generation", 2}, {"fingerprint", "avx512"}})});

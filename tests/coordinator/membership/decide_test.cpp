@@ -216,6 +216,61 @@ TEST(Decide, ACheckpointForgivesEarlierDeaths) {
   EXPECT_EQ(drive.state().restarts, 6);
 }
 
+/// Dies after committing steps 2 and 4; the next group is launched.
+class FallBackTest : public DecideTest {
+ protected:
+  FallBackTest() {
+    for (const std::int64_t step : {0, 2}) drive.take_steps(step, step + 2), drive.checkpoint(step + 2);
+    drive.lose(1), drive.lose(0);
+    drive.exit(137);
+    drive.forget();
+    drive.feed(event::GroupStarted{"g2"});
+  }
+  static event::CheckpointVerified older() {
+    return {{Step(2), "w2"}, {{{Step(4), "w4"}, "RUN/checkpoints/step-4/model.safetensors", "it is cut", "damaged"}}};
+  }
+};
+
+TEST_F(FallBackTest, NobodyIsWelcomedToACheckpointThatIsNotVerified) {
+  EXPECT_TRUE(drive.come(0, 2).size() == 1 && Drive::of<action::Welcome>(drive.come(1, 2)).empty());
+  drive.pass(drive.facts().join_timeout + 1s);
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty()) << "the workers are there";
+  const auto welcomes = Drive::of<action::Welcome>(drive.verify());
+  ASSERT_EQ(welcomes.size(), 2u);
+  EXPECT_EQ(welcomes[0].start, Step(4));
+}
+
+TEST_F(FallBackTest, AnOlderCheckpointTakesADamagedOnesPlace) {
+  drive.feed(older());
+  EXPECT_THAT(drive.journal(), ElementsAre("checkpoint_set_aside"));
+  const Json data = drive.all<action::AppendJournal>().front().data;
+  EXPECT_EQ(data.at("step"), 4);
+  EXPECT_EQ(data.at("instead"), 2);
+  EXPECT_EQ(data.at("moved_to"), "damaged");
+  drive.come(0, 2);
+  EXPECT_EQ(Drive::of<action::Welcome>(drive.come(1, 2)).front().start, Step(2));
+  drive.take_steps(2, 4);
+  drive.checkpoint(4);
+  EXPECT_EQ(drive.state().checkpoint->step, Step(4)) << "committed again";
+}
+
+TEST_F(FallBackTest, AGroupThatEndsMeanwhileWaitsForTheAnswer) {
+  drive.exit(1);
+  EXPECT_TRUE(drive.all<action::StartGroup>().empty());
+  const auto starts = Drive::of<action::StartGroup>(drive.feed(older()));
+  EXPECT_EQ(starts.size(), 1u);
+  EXPECT_EQ(drive.all<action::VerifyCheckpoint>().size(), 1u) << "and what is taken instead is verified in its turn";
+  EXPECT_EQ(drive.state().checkpoint->step, Step(2));
+}
+
+TEST_F(FallBackTest, NoneThatVerifiesEndsTheRun) {
+  drive.feed(event::NoCheckpointVerifies{data_error("none verifies", "RUN/checkpoints")});
+  EXPECT_EQ(drive.all<action::EndGroup>().size(), 1u);
+  drive.exit(143);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kFailed);
+  EXPECT_EQ(drive.ended().error.code, ErrorCode::kData);
+}
+
 TEST_F(DecideTest, AStopLetsTheGrantedStepsBeTaken) {
   drive.take_steps(0, 3);
   drive.forget();

@@ -29,10 +29,12 @@ class Drive {
     feed(event::Tick{});
   }
 
-  /// A group of `world` workers is launched and has joined; rank r on connection `base` + r.
+  /// A group of `world` workers is launched and has joined, and the checkpoint that it resumes from is whole; rank r on
+  /// connection `base` + r.
   void join(int world, std::uint64_t base = 100, const std::string& fingerprint = "cpu") {
     feed(event::GroupStarted{facts_.supervised ? "g" + std::to_string(state_.generation.value()) : ""});
     base_ = base;
+    if (state_.verifying) verify();
     for (int rank = 0; rank < world; ++rank) come(rank, world, fingerprint);
   }
   std::vector<Action> come(int rank, int world, const std::string& fingerprint = "cpu") {
@@ -55,6 +57,8 @@ class Drive {
     for (const char* file : {"a", "model.safetensors"}) say(0, PartWritten{step, file, 1, std::string(64, 'a'), 2});
     feed(event::CheckpointStored{step, std::string(64, 'a')});
   }
+  /// The checkpoint where the group resumes is as it was committed.
+  std::vector<Action> verify() { return feed(event::CheckpointVerified{*state_.checkpoint, {}}); }
   void exit(int status) { feed(event::GroupExited{status, "exited with status " + std::to_string(status)}); }
 
   [[nodiscard]] ConnectionId connection(int rank) const {

@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 
 struct Dangers {
   int death = 0, silence = 0, failure = 0, stop = 0, stale = 0;  ///< of 10,000 turns each
+  int damage = 0;                                                ///< of 100 checkpoints that are looked at again
   bool lose_order = false;  ///< a rank's death and another's complaint about it may be read in any order
 };
 
@@ -48,6 +49,7 @@ class Cluster {
   [[nodiscard]] std::int64_t committed() const { return committed_; }
   [[nodiscard]] bool failed_on_its_own() const { return failed_on_its_own_; }
   [[nodiscard]] bool stop_asked() const { return stop_asked_; }
+  [[nodiscard]] bool fallen_back() const { return fallen_back_; }
 
  private:
   std::uint64_t roll(std::uint64_t sides) { return random_() % sides; }
@@ -70,6 +72,7 @@ class Cluster {
     if (happens(dangers_.stale)) say_something_stale();
     if (ended_) return;
     if (storing_ && roll(3) == 0) return store();
+    if (verifying_ && roll(3) == 0) return verify();
     if (aggregating_ && roll(3) == 0) {
       const auto step = *std::exchange(aggregating_, std::nullopt);
       return feed(event::SnapshotAggregated{step, {}, false});
@@ -115,6 +118,7 @@ class Cluster {
     EXPECT_EQ(welcome.start.value(), committed_) << "a group starts from the newest committed checkpoint";
     EXPECT_EQ(welcome.resume_from.has_value(), committed_ > 0);
     for (const Rank& rank : ranks_) EXPECT_NE(rank.connection, 0u) << "welcomed before all are there";
+    EXPECT_FALSE(verifying_) << "welcomed to a checkpoint that may be damaged";
     step_ = welcome.start.value();
     if (Rank* rank = find(welcome.connection)) rank->welcomed = true;
   }
@@ -159,12 +163,23 @@ class Cluster {
     EXPECT_EQ(reported.size(), 2u) << "stored before every part was reported in this generation";
     storing_ = store.manifest.step.value();
   }
+  void carry_out(const action::VerifyCheckpoint&) {
+    EXPECT_FALSE(verifying_) << "one at a time";
+    EXPECT_FALSE(commits_.empty());
+    verifying_ = true;
+  }
   void carry_out(const action::PruneCheckpoints& prune) { EXPECT_EQ(prune.newest.value(), committed_); }
   void carry_out(const action::AggregateSnapshot& aggregate) { aggregating_ = aggregate.step; }
   void carry_out(const action::AppendJournal& append) {
+    if (append.event == "checkpoint_set_aside") {
+      EXPECT_EQ(append.data.at("step").get<std::int64_t>(), commits_.back());
+      commits_.pop_back();
+      committed_ = commits_.back();
+    }
     if (append.event != "checkpoint_committed") return;
     EXPECT_GT(append.data.at("step").get<std::int64_t>(), committed_);
     committed_ = append.data.at("step").get<std::int64_t>();
+    commits_.push_back(committed_);
     restarts_in_row_ = 0;
   }
   void carry_out(const action::AppendMetrics& append) {
@@ -176,6 +191,17 @@ class Cluster {
   void store() {
     const std::int64_t step = *std::exchange(storing_, std::nullopt);
     feed(event::CheckpointStored{step, "w" + std::to_string(step)});
+  }
+
+  void verify() {
+    verifying_ = false;
+    event::CheckpointVerified verified;
+    std::size_t good = commits_.size() - 1;
+    for (; good > 0 && static_cast<int>(roll(100)) < dangers_.damage; --good)
+      verified.set_aside.push_back({{Step(commits_[good]), "w"}, "file", "reason", "moved"});
+    fallen_back_ = fallen_back_ || !verified.set_aside.empty();
+    verified.checkpoint = {Step(commits_[good]), "w" + std::to_string(commits_[good])};
+    feed(verified);
   }
 
   // --- what the workers do
@@ -332,7 +358,7 @@ class Cluster {
   void check_end() {
     if (!ended_) return;
     EXPECT_TRUE(!launched_ || gone_) << "workers are left behind";
-    EXPECT_FALSE(storing_ || aggregating_);
+    EXPECT_FALSE(storing_ || aggregating_ || verifying_);
     switch (ended_->outcome) {
       case action::Outcome::kFinished:
         EXPECT_EQ(committed_, drive_.facts().lease.steps);
@@ -354,9 +380,10 @@ class Cluster {
   std::vector<Rank> ranks_;
   std::uint64_t generation_ = 0, connections_ = 0;
   std::int64_t step_ = -1, committed_ = 0, waiting_for_commit_ = 0;
+  std::vector<std::int64_t> commits_;  ///< that stand, ascending
   int restarts_in_row_ = 0, exit_status_ = 0;
   bool launched_ = false, gone_ = false, terminated_ = false, say_started_ = false, stop_asked_ = false,
-       failed_on_its_own_ = false;
+       failed_on_its_own_ = false, verifying_ = false, fallen_back_ = false;
   std::optional<int> failing_;   ///< fails on its own
   std::optional<int> lamented_;  ///< was killed, and another complained
   std::optional<std::int64_t> storing_, aggregating_;
@@ -400,6 +427,18 @@ TEST(FaultSchedules, DeathsAreSurvivedOrCounted) {
   EXPECT_GT(restarted, 500) << "the schedules hold deaths";
 }
 
+TEST(FaultSchedules, DamagedCheckpointsCostStepsAndNothingElse) {
+  int finished = 0, fallen_back = 0;
+  for (std::uint64_t seed = 0; seed < 1500 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Cluster cluster(seed, facts_of(seed), {.death = 60, .stop = 5, .stale = 200, .damage = 30});
+    finished += cluster.run().outcome == action::Outcome::kFinished ? 1 : 0;
+    fallen_back += cluster.fallen_back() ? 1 : 0;
+  }
+  EXPECT_GT(finished, 300);
+  EXPECT_GT(fallen_back, 100) << "the schedules hold damage";
+}
+
 TEST(FaultSchedules, StopsAtAnyTime) {
   int stopped = 0;
   for (std::uint64_t seed = 0; seed < 1500 && !HasFailure(); ++seed) {
@@ -430,8 +469,9 @@ TEST(FaultSchedules, EverythingAtOnce) {
   std::map<action::Outcome, int> outcomes;
   for (std::uint64_t seed = 0; seed < 2500 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    Cluster cluster(seed, facts_of(seed),
-                    {.death = 30, .silence = 5, .failure = 5, .stop = 15, .stale = 200, .lose_order = true});
+    Cluster cluster(
+        seed, facts_of(seed),
+        {.death = 30, .silence = 5, .failure = 5, .stop = 15, .stale = 200, .damage = 10, .lose_order = true});
     ++outcomes[cluster.run().outcome];
   }
   EXPECT_EQ(outcomes.size(), 3u) << "runs of every outcome";

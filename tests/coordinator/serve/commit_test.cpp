@@ -62,12 +62,13 @@ TEST_F(CommitTest, ADifferenceIsFound) {
 TEST_F(CommitTest, TheNewestAreKept) {
   for (std::int64_t step : {4, 8, 12, 16}) store_checkpoint(layout, written(step)).value();
   fs::create_directories(layout.checkpoints() / "my-notes");
-  prune_checkpoints(layout, Step(12), 2);
+  prune_checkpoints(layout, Step(12), {.keep = 2}, {});
   EXPECT_FALSE(has(4));
   EXPECT_TRUE(has(8) && has(12) && has(16)) << "what is newer is not its business";
-  prune_checkpoints(layout, Step(16), 0);
+  prune_checkpoints(layout, Step(16), {.keep = 0, .keep_best = 1}, {{8, 0.5}, {12, 0.25}});
   EXPECT_TRUE(has(16)) << "the newest stays";
-  EXPECT_FALSE(has(8) || has(12));
+  EXPECT_TRUE(has(12)) << "and the best";
+  EXPECT_FALSE(has(8));
   EXPECT_TRUE(fs::exists(layout.checkpoints() / "my-notes"));
 }
 

@@ -40,6 +40,29 @@ class CoordinatorTest : public RunFixture {
     asio::read(socket, asio::dynamic_buffer(said), end);
     return said;
   }
+  /// Trains to the checkpoint of step 8, and stops.
+  void train_to_8() {
+    script.allow(8);
+    start_serving();
+    status_when([](const Json& status) {
+      return status.at("last_checkpoint").is_object() && status.at("last_checkpoint").at("step") == 8;
+    });
+    raise(SIGTERM);
+    EXPECT_EQ(served.get().error().code, ErrorCode::kStopped);
+    script.allow(1'000'000);
+  }
+  void flip_a_bit(std::int64_t step) const {
+    const fs::path model = layout.checkpoint(Step(step)) / "model.safetensors";
+    std::string content = read_file(model).value();
+    content[content.size() / 2] ^= 1;
+    write_file_atomically(model, content).value();
+  }
+  [[nodiscard]] Json newest_event(const std::string& name) const {
+    Json data;
+    for (const auto& entry : read_journal(layout.journal()).value())
+      if (entry.event == name) data = entry.data;
+    return data;
+  }
   asio::io_context io;
 };
 
@@ -322,6 +345,82 @@ TEST_F(CoordinatorTest, WhatACrashLeftBehindIsNotUsed) {
   EXPECT_FALSE(fs::exists(layout.partial_checkpoint(Step(7))));
   EXPECT_FALSE(fs::exists(layout.checkpoint(Step(11))));
   EXPECT_TRUE(fs::exists(layout.checkpoint(run->state.checkpoint->step)));
+}
+
+TEST_F(CoordinatorTest, ADamagedNewestCheckpointIsSetAsideForAnOlderOne) {
+  train_to_8();
+  for (const char* damage : {"bit", "cut", "manifest", "gone"}) {
+    SCOPED_TRACE(damage);
+    const fs::path newest = layout.checkpoint(Step(8));
+    if (damage == std::string("bit")) flip_a_bit(8);
+    if (damage == std::string("cut")) fs::resize_file(newest / "model.safetensors", 3);
+    if (damage == std::string("manifest")) fs::remove(newest / "MANIFEST.json");
+    if (damage == std::string("gone")) fs::remove_all(newest);
+    script.allow(8);  // It trains the step that was set aside again, and stops there.
+    start_serving();
+    status_when([](const Json& status) { return status.at("last_checkpoint").at("step") == 8; });
+    raise(SIGTERM);
+    EXPECT_EQ(served.get().error().code, ErrorCode::kStopped);
+    const Json aside = newest_event("checkpoint_set_aside");
+    EXPECT_EQ(aside.at("step"), 8);
+    EXPECT_EQ(aside.at("instead"), 4);
+    EXPECT_THAT(aside.at("file").get<std::string>(), HasSubstr(newest.string()));
+    EXPECT_EQ(aside.at("moved_to").is_null(), damage == std::string("gone"));
+    EXPECT_EQ(newest_event("generation_started").at("start_step"), 4);
+    EXPECT_TRUE(verify_checkpoint(newest).has_value());
+  }
+  EXPECT_THAT(checkpoints(), ElementsAre("damaged-step-00000008", "damaged-step-00000008.2", "damaged-step-00000008.3",
+                                         "step-00000004", "step-00000008"))
+      << "nothing is deleted";
+  script.allow(1'000'000);
+  EXPECT_EQ(serve()->step, Step(12));
+  const auto lines = read_metrics(layout.metrics()).value();
+  ASSERT_EQ(lines.size(), 12u) << "a line a step";
+  for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i].at("step"), i + 1);
+}
+
+TEST_F(CoordinatorTest, AGroupThatStartsAgainFallsBackToo) {
+  script.deaths = {{1, 10}};
+  script.before_death = [&] { flip_a_bit(8); };
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_value()) << to_string(outcome.error());
+  EXPECT_EQ(outcome->step, Step(12));
+  EXPECT_EQ(newest_event("checkpoint_set_aside").at("instead"), 4);
+  EXPECT_EQ(newest_event("generation_started").at("start_step"), 4);
+  EXPECT_THAT(checkpoints(), Contains("damaged-step-00000008"));
+}
+
+TEST_F(CoordinatorTest, WithoutACheckpointThatVerifiesNothingIsChanged) {
+  train_to_8();
+  for (const std::int64_t step : {4, 8}) flip_a_bit(step);
+  const auto before = events();
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kData);
+  EXPECT_THAT(outcome.error().message, HasSubstr("none of the run's checkpoints"));
+  EXPECT_THAT(outcome.error().where, HasSubstr("step-00000008/model.safetensors"));
+  EXPECT_EQ(events(), before);
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000004", "step-00000008"));
+}
+
+TEST_F(CoordinatorTest, AGroupThatCannotStartAgainEndsTheRun) {
+  script.deaths = {{1, 10}};
+  script.before_death = [&] {
+    for (const std::int64_t step : {4, 8}) flip_a_bit(step);
+  };
+  const auto outcome = serve();
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kData);
+  EXPECT_EQ(events().back(), "run_failed");
+  EXPECT_THAT(events(), Contains("generation_started").Times(1)) << "nobody was welcomed to a damaged checkpoint";
+}
+
+TEST_F(CoordinatorTest, ACheckpointOfAnotherRunIsNotTaken) {
+  train_to_8();
+  fs::remove_all(layout.checkpoint(Step(8)));
+  fs::copy(layout.checkpoint(Step(4)), layout.checkpoint(Step(8)), fs::copy_options::recursive);
+  ASSERT_TRUE(serve().has_value());
+  EXPECT_THAT(newest_event("checkpoint_set_aside").at("reason").get<std::string>(), HasSubstr("journal"));
 }
 
 TEST_F(CoordinatorTest, AnotherDatasetIsRefused) {

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -27,6 +28,7 @@ struct WorkerScript {
   std::int64_t probe_rows = 0;
   std::vector<std::string> norms;
   std::set<std::pair<std::uint64_t, std::int64_t>> deaths;  ///< (generation, step): rank 0 is killed after that step
+  std::function<void()> before_death;                       ///< called first
   std::optional<Failed> failure;                            ///< said by rank 0 after its first step
   bool falling = false;                                     ///< desired outputs become less likely with every step
   bool corrupt_part = false;                                ///< what is on disk is not what is reported
@@ -145,7 +147,10 @@ class FakeGroup final : public WorkerGroup {
         static_cast<void>(client.send(*script_.failure));
         return script_.failure->code;
       }
-      if (script_.deaths.contains({welcome.generation.value(), step})) return 137;
+      if (script_.deaths.contains({welcome.generation.value(), step})) {
+        if (script_.before_death) script_.before_death();
+        return 137;
+      }
       if (step % script_.checkpoint_every == 0 && !save(client, lease, step, committed)) return 143;
     }
   }

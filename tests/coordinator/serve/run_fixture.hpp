@@ -35,6 +35,7 @@ class RunFixture : public testing::Test {
   Result<RunOutcome> serve(int workers = 2, bool supervised = true) {
     PLUMBLINE_ASSIGN(ServableRun run,
                      open_run(layout, config, workers, std::make_unique<FakeLauncher>(layout, script, supervised)));
+    PLUMBLINE_TRY(settle_checkpoint(run));
     run.tick = std::chrono::milliseconds(5);
     run.most_unproven = 8;
     Coordinator coordinator(std::move(run));

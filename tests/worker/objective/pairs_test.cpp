@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
+#include <functional>
 
 #include "common/core/json.hpp"
 #include "worker/objective/assembly.hpp"
@@ -104,9 +106,13 @@ at::Tensor tensor_of(const Json& json) {
       .requires_grad_(true);
 }
 
+/// What TRL computed: the repository's file, or the fresh one of tests/parity/check_trl.py.
 const Json& golden() {
-  static const Json json =
-      read_json_file(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "tests/parity/goldens/objectives.json").value();
+  static const Json json = [] {
+    const char* fresh = std::getenv("PLUMBLINE_OBJECTIVE_GOLDENS");
+    const auto kept = std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "tests/parity/goldens/objectives.json";
+    return read_json_file(fresh != nullptr ? fresh : kept).value();
+  }();
   return json;
 }
 
@@ -184,6 +190,46 @@ TEST(PairsGolden, LossRewardsAndGradientAreTheOracles) {
     EXPECT_NEAR(std::sqrt(squares), c["gradient_norm"].get<double>(), 1e-9);
     EXPECT_NEAR(product, c["gradient_times_logits"].get<double>(), 1e-9);
   }
+}
+
+/// A mean reward is compared relative to the rewards that it is a mean of: those of both signs may cancel.
+TEST(PairsGolden, InFloat32LossAndRewardsAreTheOraclesWithinARelative1e5) {
+  for (const Json& c : golden()["cases"]) {
+    SCOPED_TRACE(name_of(c));
+    Pairs pairs = pairs_of(c);
+    for (auto& logits : pairs.logits_RTV) logits = logits.detach().to(at::kFloat).requires_grad_(true);
+    const ObjectiveResult result = pairs.compute(settings_of(c), c.value("kl", 0.0));
+    const auto loss = c["loss"].get<double>();
+    EXPECT_NEAR(result.loss.item<double>(), loss, 1e-5 * std::abs(loss));
+    if (!c.contains("rewards/chosen")) continue;
+    const NormTotals& totals = pairs.totals;
+    EXPECT_NEAR(result.sums[0].reward_desired / static_cast<double>(totals.preferences + totals.demonstrations),
+                c["rewards/chosen"].get<double>(), 1e-5 * c["reward_sizes"][0].get<double>());
+    EXPECT_NEAR(result.sums[0].reward_undesired / static_cast<double>(totals.preferences + totals.prohibitions),
+                c["rewards/rejected"].get<double>(), 1e-5 * c["reward_sizes"][1].get<double>());
+  }
+}
+
+/// TRL from 0.19 to 0.28 computes the numbers under "dropped".
+TEST(PairsGolden, TheEndOfSequenceOfTheLongestOutputIsTheOracles) {
+  const Json& batch = golden()["end_of_sequence"];
+  Pairs pairs(batch["desired"].get<Rows>(), batch["undesired"].get<Rows>());
+  pairs.logits_RTV[0] = tensor_of(batch["desired_logits"]);
+  pairs.logits_RTV[1] = tensor_of(batch["undesired_logits"]);
+  pairs.reference = {{0, 0}, {0, 0}, {0, 0}, {0, 0}};
+  const ObjectiveResult result = pairs.compute({Objective::kDpo, 1, batch["beta"].get<double>(), 0, 0, 1});
+  const NormSums& sums = result.sums[0];
+  const auto expect = [&](double value, const std::function<double(const Json&)>& in) {
+    EXPECT_NEAR(value, in(batch["whole"]), 1e-9);
+    EXPECT_GT(std::abs(value - in(batch["dropped"])), 0.05) << "the end of sequence has no part in it";
+  };
+  expect(result.loss.item<double>(), [](const Json& of) { return of["loss"].get<double>(); });
+  expect(sums.reward_desired / 2, [](const Json& of) { return of["rewards/chosen"].get<double>(); });
+  expect(sums.reward_undesired / 2, [](const Json& of) { return of["rewards/rejected"].get<double>(); });
+  for (const std::size_t side : {0, 1})
+    expect(side == 0 ? sums.log_prob_desired : sums.log_prob_undesired, [&](const Json& of) {
+      return of["log_probs"][side][0].get<double>() + of["log_probs"][side][1].get<double>();
+    });
 }
 
 TEST(PairsGolden, SumsOfLogProbsAreThoseOfTheOracle) {

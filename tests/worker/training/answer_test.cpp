@@ -48,7 +48,7 @@ class Answering : public testing::Test {
   Said say(const std::string& input) const {
     std::istringstream in(input);
     std::ostringstream out;
-    Said said{answer(in, out, at::kCPU), {}};
+    Said said{answer(in, out, at::kCPU, threads_), {}};
     std::istringstream lines(out.str());
     for (std::string line; std::getline(lines, line);) said.lines.push_back(Json::parse(line));
     return said;
@@ -85,6 +85,7 @@ class Answering : public testing::Test {
   TemporaryFolder folder_;
   T5 model_;
   GenerationTask task_;
+  int threads_ = 1;
 };
 
 const std::vector<std::string> kSources = {"river stone", "", "a", "seven quiet maples", "b c", "\xE2\x82\xAC", "lamp"};
@@ -114,6 +115,20 @@ TEST_F(Answering, WhatIsDrawnDependsOnThePlaceInTheInputAlone) {
       rest(kSources.begin() + 3, kSources.end());
   EXPECT_EQ(texts_of(answers({{0, first}, {3, rest}})), together);
   EXPECT_NE(texts_of(answers({{7, kSources}})), together);
+}
+
+TEST_F(Answering, TheNumberOfThreadsChangesNoAnswer) {
+  task_.beams = 2;
+  const auto alone = answers({{0, kSources}, {7, {"paper"}}});
+  for (const int threads : {2, 5}) {
+    threads_ = threads;
+    const auto together = answers({{0, kSources}, {7, {"paper"}}});
+    ASSERT_EQ(together.size(), alone.size());
+    for (std::size_t i = 0; i < alone.size(); ++i) {
+      EXPECT_EQ(together[i].outputs.at(0).text, alone[i].outputs.at(0).text);
+      EXPECT_EQ(together[i].outputs.at(0).score, alone[i].outputs.at(0).score) << "to the last bit";
+    }
+  }
 }
 
 TEST_F(Answering, BeamsHaveAScore) {

@@ -19,73 +19,13 @@ class EvaluateTest : public testing::Test {
   std::unique_ptr<Tokenizer> tokenizer_ = make_tokenizer("byte").value();
 };
 
-TEST_F(EvaluateTest, ReferencesAreTheSameBitsOnAnyNumberOfRanksAndReadBack) {
-  const auto bits = [](const std::vector<float>& values) {
-    return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
-  };
-  std::string expected;
-  for (const int ranks : {1, 2, 3}) {
-    std::vector<std::string> all(static_cast<std::size_t>(ranks));
-    run_ranks(ranks, [&](Collective& collective) {
-      const auto r = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
-      all[static_cast<std::size_t>(collective.rank())] =
-          bits(r.train.desired) + bits(r.train.undesired) + bits(r.held_out.desired) + bits(r.held_out.undesired) +
-          bits(r.train.desired_differing) + bits(r.held_out.undesired_differing);
-    });
-    if (expected.empty()) expected = all[0];
-    for (const auto& one : all) EXPECT_EQ(one, expected) << ranks << " ranks";
-  }
-  const auto collective = make_self_collective();
-  const auto computed = compute_references(*run_.start_model(), run_.reference_work(), *collective).value();
-  for (std::int64_t row = 0; row < run_.dataset.train().size(); ++row)
-    EXPECT_EQ(std::isnan(computed.train.desired[static_cast<std::size_t>(row)]),
-              run_.dataset.train().length(row, Side::kDesired) == 0);
-  bool any_shared = false;
-  for (std::size_t row = 0; row < computed.train.desired.size(); ++row)
-    if (run_.dataset.train().kind(static_cast<std::int64_t>(row)) == ExampleKind::kPreference) {
-      EXPECT_GE(computed.train.desired_differing[row], computed.train.desired[row]) << "a part of the sum";
-      any_shared |= computed.train.desired_differing[row] != computed.train.desired[row];
-    } else if (!std::isnan(computed.train.desired[row])) {
-      EXPECT_EQ(computed.train.desired_differing[row], computed.train.desired[row]);
-    }
-  EXPECT_TRUE(any_shared);
-  const auto file = run_.folder.path() / "reference" / "key.h5";
-  write_references(file, computed).value();
-  const auto read = read_references(file, run_.dataset).value();
-  EXPECT_EQ(bits(read.train.desired), bits(computed.train.desired));
-  EXPECT_EQ(bits(read.held_out.undesired), bits(computed.held_out.undesired));
-  EXPECT_EQ(bits(read.train.undesired_differing), bits(computed.train.undesired_differing));
-  EXPECT_EQ(bits(read.held_out.desired_differing), bits(computed.held_out.desired_differing));
-}
-
-TEST_F(EvaluateTest, AReferenceKeyNamesAllThatTheNumbersDependOn) {
-  const auto model = run_.start_model();
-  const std::string key = reference_key(*model, run_.reference_work());
-  EXPECT_EQ(key, reference_key(*run_.start_model(), run_.reference_work()));
-  EXPECT_EQ(key.size(), 64u);
-  auto other = run_.reference_work();
-  other.max_output_tokens = 7;
-  EXPECT_NE(reference_key(*model, other), key);
-  other = run_.reference_work();
-  other.train_rows.pop_back();
-  EXPECT_NE(reference_key(*model, other), key);
-  other = run_.reference_work();
-  other.mismatched_norms[1] = true;
-  EXPECT_NE(reference_key(*model, other), key);
-  other = run_.reference_work();
-  other.fingerprint = "another machine";
-  EXPECT_NE(reference_key(*model, other), key);
-  run_.config.seed = 6;
-  EXPECT_NE(reference_key(*run_.start_model(), run_.reference_work()), key) << "other weights";
-}
-
 TEST_F(EvaluateTest, HeldOutLossAndOutputsDoNotDependOnTheRanks) {
   Json expected_metrics;
   std::vector<EvaluationRow> expected_rows;
   for (const int ranks : {1, 2, 4}) {
     run_ranks(ranks, [&](Collective& collective) {
       const auto model = run_.start_model();
-      const auto references = compute_references(*model, run_.reference_work(), collective).value();
+      const auto references = run_.references(*model, collective);
       const auto metrics = held_out_metrics(*model, held_out(references), collective).value();
       const auto rows = evaluate_rows(*model, held_out(references), collective).value();
       if (collective.rank() != 0) return;
@@ -105,8 +45,8 @@ TEST_F(EvaluateTest, HeldOutLossAndOutputsDoNotDependOnTheRanks) {
     });
   }
   EXPECT_EQ(expected_metrics.size(), 3u);
-  // The start model is its own reference, up to the rounding of references to fp32.
-  EXPECT_NEAR(expected_metrics["polite"]["rewards/margins"].get<double>(), 0.0, 1e-6);
+  // The start model is its own reference, up to fp32 in batches of other sizes.
+  EXPECT_NEAR(expected_metrics["polite"]["rewards/margins"].get<double>(), 0.0, 1e-5);
   EXPECT_TRUE(expected_metrics["polite"].contains("rewards/accuracies"));
   EXPECT_FALSE(expected_metrics["mirror"].contains("rewards/margins"));
   EXPECT_FALSE(expected_metrics["no-secret"].contains("rewards/margins"));
@@ -174,7 +114,7 @@ TEST_F(EvaluateTest, KtosHeldOutMetricsDoNotDependOnTheRanks) {
   Json expected;
   for (const int ranks : {1, 3, 4})
     run_ranks(ranks, [&](Collective& collective) {
-      const auto references = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
+      const auto references = run_.references(*run_.start_model(), collective);
       const auto model = run_.start_model();
       {
         const at::NoGradGuard no_grad;

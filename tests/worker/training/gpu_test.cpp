@@ -22,7 +22,7 @@ class GpuTest : public testing::Test {
   };
   Outcome train(Collective& collective, at::Device device, std::int64_t steps) const {
     auto model = run_.start_model(device);
-    const References references = compute_references(*model, run_.reference_work(), collective).value();
+    const References references = run_.references(*model, collective);
     const auto trainer =
         Trainer::make(run_.config, run_.dataset, &references.train, std::move(model), collective).value();
     Outcome outcome;
@@ -62,7 +62,7 @@ TEST_F(GpuTest, EvaluatesAndTakesSnapshotsAsTheCpuDoes) {
   const ProbeSet probe{&run_.dataset.held_out(), probe_rows(run_.dataset.held_out(), 3, 10, 5), 4, 8};
   const auto observe = [&](at::Device device) {
     const auto model = run_.start_model(device);
-    const References references = compute_references(*model, run_.reference_work(), *self).value();
+    const References references = run_.references(*model, *self);
     const HeldOut held_out{&run_.config, &run_.dataset, tokenizer.get(),
                            norm_objectives(run_.config, run_.dataset.info()).value(), &references.held_out};
     return std::pair(evaluate_rows(*model, held_out, *self).value(),

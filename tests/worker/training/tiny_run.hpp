@@ -7,6 +7,7 @@
 #include "tests/common/plan/tiny_dataset.hpp"
 #include "tests/worker/ranks.hpp"
 #include "worker/evaluate.hpp"
+#include "worker/reference.hpp"
 #include "worker/share.hpp"
 #include "worker/trainer.hpp"
 
@@ -35,18 +36,24 @@ struct TinyRun {
     model->initialize(config.seed);
     return model;
   }
-  [[nodiscard]] ReferenceWork reference_work() const {
+  /// All rows, kept in a folder of this name.
+  [[nodiscard]] ReferenceWork reference_work(const std::string& kept_in = "reference") const {
     ReferenceWork work;
     work.dataset = &dataset;
     for (std::int64_t row = 0; row < dataset.train().size(); ++row) work.train_rows.push_back(row);
     for (std::int64_t row = 0; row < dataset.held_out().size(); ++row) work.held_out_rows.push_back(row);
     work.max_source_tokens = config.train.max_source_tokens;
     work.max_output_tokens = config.train.max_output_tokens;
-    work.batch_rows = config.evaluate.batch_rows;
     work.fingerprint = "test";
     for (const NormObjective& norm : norm_objectives(config, dataset.info()).value())
-      work.mismatched_norms.push_back(norm.objective == Objective::kKto);
+      work.objectives.push_back(norm.objective);
+    work.folders = {folder.path() / kept_in};
     return work;
+  }
+  /// Of all rows; groups of different sizes do not read each other's.
+  [[nodiscard]] References references(const T5& model, Collective& collective) const {
+    return prepare_references(model, reference_work("reference-" + std::to_string(collective.size())), collective)
+        .value();
   }
 };
 

@@ -34,7 +34,7 @@ class TrainerTest : public testing::Test {
     std::vector<Outcome> outcomes(static_cast<std::size_t>(ranks));
     run_ranks(ranks, [&](Collective& collective) {
       auto model = run_.start_model();
-      const References references = compute_references(*model, run_.reference_work(), collective).value();
+      const References references = run_.references(*model, collective);
       if (run_.config.lora.rank > 0) {
         model->add_adapter(run_.config.lora);
         model->adapter()->initialize(run_.config.seed);
@@ -112,7 +112,7 @@ TEST_F(TrainerTest, WithAnAdapterTheStartModelStaysAsItIs) {
   run_.config.lora.rank = 2;
   const auto collective = make_self_collective();
   auto model = run_.start_model();
-  const References references = compute_references(*model, run_.reference_work(), *collective).value();
+  const References references = run_.references(*model, *collective);
   model->add_adapter(run_.config.lora);
   model->adapter()->initialize(run_.config.seed);
   const at::Tensor adapter = model->adapter()->parameters().flat().clone();
@@ -224,7 +224,7 @@ TEST_F(TrainerTest, KtosZIsTheMeanOverTheGlobalBatch) {
   for (const char* name : {"polite", "mirror", "no-secret"}) run_.config.norms[name].objective = Objective::kKto;
   run_.config.optimizer.warmup_steps = 0;
   const auto collective = make_self_collective();
-  const References references = compute_references(*run_.start_model(), run_.reference_work(), *collective).value();
+  const References references = run_.references(*run_.start_model(), *collective);
   auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), *collective).value();
   const Split& split = run_.dataset.train();
   const auto partners = partners_of(split, 3);
@@ -238,7 +238,7 @@ TEST_F(TrainerTest, KtosZIsTheMeanOverTheGlobalBatch) {
         for (const std::int64_t row : micro.rows) {
           const Batch one = make_mismatched_batch(split, {row}, partners, 8, 8, at::kCPU);
           sums[split.norm(row)] += static_cast<double>(score(trainer->model(), one).desired[0]) -
-                                   static_cast<double>(references.train.mismatched[static_cast<std::size_t>(row)]);
+                                   static_cast<double>(references.train.at(row).mismatched);
         }
     const StepReport report = trainer->step(step).value();
     for (std::size_t n = 0; n < 3; ++n) {
@@ -291,7 +291,7 @@ TEST_F(TrainerTest, DropoutIsAtWorkAndSeeded) {
 TEST_F(TrainerTest, TheReportCountsTheGlobalBatch) {
   StepReport of[2];
   run_ranks(2, [&](Collective& collective) {
-    const References references = compute_references(*run_.start_model(), run_.reference_work(), collective).value();
+    const References references = run_.references(*run_.start_model(), collective);
     auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), collective).value();
     of[collective.rank()] = trainer->step(0).value();
   });
@@ -311,7 +311,7 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteEndsTheRunAndLeavesTheWeights) {
   run_.config.optimizer.learning_rate = 1e30;
   run_.config.optimizer.warmup_steps = 0;
   const auto collective = make_self_collective();
-  const References references = compute_references(*run_.start_model(), run_.reference_work(), *collective).value();
+  const References references = run_.references(*run_.start_model(), *collective);
   auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), *collective).value();
   for (int step = 0; step < 20; ++step) {
     const at::Tensor before = trainer->model().parameters().flat().clone();

@@ -1,0 +1,110 @@
+"""Checkpoints that do not stay what they were: a run goes on from the newest one that verifies, and ends as if nothing had happened."""
+
+import json
+import os
+import shutil
+import unittest
+
+from harness import EndToEnd, journal, wait_until, weights_sha256
+
+STEPS = ["--set", "train.steps=120", "--set", "checkpoint.every=8"]
+
+
+def metrics_that_stand(run):
+    """metrics.jsonl as docs/formats.md says to read it: (kind, step) of what no later line makes void."""
+    kept = []
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        kind, step = line["kind"], line["step"]
+        kept = [(k, s) for k, s in kept if not (s > step or (s == step and (kind == "train" or k == "heldout")))]
+        kept.append((kind, step))
+    return kept
+
+
+class Checkpoints(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.make_dataset()
+        self.plumbline("train", "tiny.yaml", "--run", "alone", *STEPS)
+        self.expected = weights_sha256(self.dir / "alone")
+
+    def interrupted_run(self, name, damage):
+        """The run of STEPS, its coordinator killed behind its second checkpoint and its newest checkpoint damaged; the steps committed."""
+        run = self.dir / name
+        train = self.start("train", "tiny.yaml", "--run", run, *STEPS)
+        wait_until(lambda: len(journal(run, "checkpoint_committed")) >= 2, what="two checkpoints")
+        train.kill()
+        train.wait()
+        committed = [entry["data"]["step"] for entry in journal(run, "checkpoint_committed")]
+        newest = run / "checkpoints" / f"step-{committed[-1]:08}"
+        damage(newest)
+        return run, committed
+
+    def resumes_exactly(self, name, damage, file, kept=True):
+        run, committed = self.interrupted_run(name, damage)
+        self.assertLess(committed[-1], 120)
+        self.plumbline("resume", run)
+        aside = journal(run, "checkpoint_set_aside")
+        self.assertEqual([(entry["data"]["step"], entry["data"]["instead"]) for entry in aside], [(committed[-1], committed[-2])])
+        data = aside[0]["data"]
+        self.assertTrue(data["file"].endswith(file), data)
+        self.assertIn(f"the checkpoint of step {committed[-1]} is set aside", (run / "logs" / "coordinator.log").read_text())
+        if kept:
+            self.assertTrue((run / data["moved_to"]).is_dir(), "nothing is deleted")
+        self.assertEqual(journal(run, "generation_started")[-1]["data"]["start_step"], committed[-2])
+        self.assertEqual(weights_sha256(run), self.expected)
+        self.assertEqual([step for kind, step in metrics_that_stand(run) if kind == "train"], list(range(1, 121)))
+
+    def test_a_flipped_bit(self):
+        def flip(folder):
+            content = bytearray((folder / "model.safetensors").read_bytes())
+            content[len(content) // 2] ^= 1
+            (folder / "model.safetensors").write_bytes(content)
+
+        self.resumes_exactly("flipped", flip, "model.safetensors")
+
+    def test_a_cut_file(self):
+        def cut(folder):
+            path = folder / "optimizer-exp_avg.safetensors"
+            os.truncate(path, path.stat().st_size // 2)
+
+        self.resumes_exactly("cut", cut, "optimizer-exp_avg.safetensors")
+
+    def test_a_folder_that_is_gone(self):
+        self.resumes_exactly("gone", shutil.rmtree, "", kept=False)
+
+    def test_none_that_verifies_is_an_error_and_settings_are_not_stored(self):
+        def cut_all(newest):
+            for folder in newest.parent.glob("step-*"):
+                os.truncate(folder / "model.safetensors", 100)
+
+        run, committed = self.interrupted_run("hopeless", cut_all)
+        before = {file: (run / file).read_bytes() for file in ("config.yaml", "journal.jsonl")}
+        folders = sorted(path.name for path in (run / "checkpoints").iterdir())
+        _, err = self.plumbline("resume", run, "--set", "train.steps=240", status=3)
+        self.assertIn("none of the run's checkpoints", err)
+        self.assertIn(f"step-{committed[-1]:08}/model.safetensors", err)
+        self.assertEqual({file: (run / file).read_bytes() for file in before}, before)
+        self.assertEqual(sorted(path.name for path in (run / "checkpoints").iterdir()), folders)
+
+    def test_settings_that_are_accepted_are_stored(self):
+        self.plumbline("resume", "alone", "--set", "train.steps=128", "--set", "checkpoint.keep=4")
+        run = self.dir / "alone"
+        self.assertEqual(journal(run, "configuration_changed")[-1]["data"], {"train.steps": "128", "checkpoint.keep": "4"})
+        self.assertEqual(journal(run, "run_finished")[-1]["data"]["step"], 128)
+        self.assertIn("steps: 128", (run / "config.yaml").read_text())
+
+    def test_what_retention_keeps(self):
+        self.plumbline("train", "tiny.yaml", "--run", "kept", *STEPS, "--set", "evaluate.every=8", "--set", "checkpoint.keep=1",
+                       "--set", "checkpoint.keep_every=40", "--set", "checkpoint.keep_best=1")
+        run = self.dir / "kept"
+        losses = {}
+        for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+            if line["kind"] == "heldout" and line["step"] > 0:
+                losses[line["step"]] = sum(norm["loss"] for norm in line["norms"].values()) / len(line["norms"])
+        best = min(losses, key=losses.get)
+        kept = sorted(int(path.name.removeprefix("step-")) for path in (run / "checkpoints").iterdir())
+        self.assertEqual(kept, sorted({40, 80, 120, best}))
+
+
+if __name__ == "__main__":
+    unittest.main()
