@@ -111,8 +111,7 @@ Status Worker::build_start_model() {
     } else {
       PLUMBLINE_ASSIGN(start_model_, load_model(config().model.init, context_.device, precision_of(config().train)));
     }
-    start_model_->set_activations(config().train.activations == "recompute" ? Activations::kRecompute
-                                                                            : Activations::kKeep);
+    start_model_->set_activations(activations_of(config().train));
     if (start_model_->config().vocab_size < dataset_->info().vocab_size)
       return usage_error("the model's vocabulary of " + std::to_string(start_model_->config().vocab_size) +
                              " is smaller than the dataset's of " + std::to_string(dataset_->info().vocab_size),

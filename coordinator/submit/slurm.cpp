@@ -68,7 +68,7 @@ Result<std::string> job_state(const std::string& job) {
 Result<std::string> job_comment(const std::string& job) {
   PLUMBLINE_ASSIGN(const std::string text, output_of({"scontrol", "--oneliner", "show", "job", job}));
   // The fields have no quotes; a comment ends where the next field begins.
-  static const std::regex kComment(R"( Comment=(.*?)(?= [A-Za-z:/]+=|\s*$))");
+  static const std::regex kComment(R"( Comment=(.*?)(?=\s+[A-Za-z:/]+=|\s*$))");
   std::smatch found;
   const std::string first = text.substr(0, text.find('\n'));
   return std::regex_search(first, found, kComment) ? found[1].str() : std::string();

@@ -147,7 +147,7 @@ class Live(EndToEnd):
 
     def test_help_is_quick_and_clear(self):
         out, _ = self.plumbline("--help")
-        for command in ("quickstart", "curate", "inspect", "train", "resume", "status", "logs", "stop", "refine", "report"):
+        for command in ("quickstart", "curate", "inspect", "train", "resume", "submit", "status", "logs", "stop", "refine", "report"):
             self.assertIn(command, out)
             self.plumbline(command, "--help")
         times = []

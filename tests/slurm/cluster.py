@@ -4,6 +4,7 @@ Nothing of the system's own Slurm is used or changed. The daemons run in the for
 with it. Where Slurm is not installed, or the daemons cannot run as this user, Cluster.missing() says so.
 """
 
+import ctypes
 import os
 import pathlib
 import secrets
@@ -71,6 +72,11 @@ def free_ports(count):
                 one.close()
 
 
+def end_with_parent():
+    """In a daemon to be: SIGTERM comes when the test's process ends, however it ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Cluster:
     @staticmethod
     def missing():
@@ -116,7 +122,7 @@ class Cluster:
     def start(self, name, *args, program=None):
         log = open(self.folder / f"{name}.out", "ab")
         self.daemons[name] = subprocess.Popen([shutil.which(program or name, path=self.env["PATH"]), *args], env=self.env, stdin=subprocess.DEVNULL,
-                                              stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                                              stdout=log, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=end_with_parent)
         log.close()
 
     def start_node(self, node):

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from cluster import Cluster  # noqa: E402
 from harness import CONFIG, PLUMBLINE, RECIPE, journal, tiny_rows, weights_sha256, write_jsonl  # noqa: E402
 
-LONG = ["--set", "train.steps=500", "--set", "checkpoint.every=20", "--set", "evaluate.generations=4", "--set", "checkpoint.keep=2"]
+LONG = ["--set", "train.steps=600", "--set", "checkpoint.every=20", "--set", "evaluate.generations=4", "--set", "checkpoint.keep=2"]
 
 
 @unittest.skipIf(Cluster.missing(), Cluster.missing())
@@ -99,7 +99,7 @@ class OnACluster(unittest.TestCase):
 
     def test_the_time_limit(self):
         # Slurm counts in minutes and warns at a moment of its own choosing, up to a minute before the one it is told.
-        job, run = self.submit("limited", "--requeue", "--time", 1, "--warning", 50)
+        job, run = self.submit("limited", "--requeue", "--time", 1, "--warning", 52)
         self.ends_exactly(job, run)
         stops = journal(run, "run_stopped")
         self.assertTrue(stops, "the warning came")

@@ -115,6 +115,10 @@ Precision precision_of(const TrainConfig& train) {
   return train.precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
 }
 
+Activations activations_of(const TrainConfig& train) {
+  return train.activations == "recompute" ? Activations::kRecompute : Activations::kKeep;
+}
+
 T5::T5(const ModelConfig& config, at::Device device, Precision precision)
     : config_(config),
       parameters_(specs_of(config), device, precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat) {

@@ -38,6 +38,7 @@ Precision precision_of(const TrainConfig& train);
 /// What is kept for the backward pass: all that it needs, or each sublayer's input, from which the rest is computed
 /// anew.
 enum class Activations { kKeep, kRecompute };
+Activations activations_of(const TrainConfig& train);
 
 class T5 {
  public:

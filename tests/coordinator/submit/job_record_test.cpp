@@ -67,7 +67,8 @@ TEST_F(JobRecordTest, AnIdThatCameAgainIsNotBelieved) {
 }
 
 TEST_F(JobRecordTest, SlurmsCommentIsTheFallBack) {
-  tool("scontrol", "echo 'JobId=21 JobName=x Comment=plumbline:" + path_of("a") + " and more StdErr=/dev/null Power='");
+  tool("scontrol",
+       "echo 'JobId=21 JobName=x Comment=plumbline:" + path_of("a") + " and more  StdErr=/dev/null Power= '");
   EXPECT_EQ(named_run("21")->root(), file("a").string() + " and more");
   tool("scontrol", "echo 'JobId=21 JobName=x Comment=mine StdErr=/dev/null'");
   EXPECT_TRUE(named_run("21").has_error());

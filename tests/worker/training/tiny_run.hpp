@@ -32,7 +32,8 @@ struct TinyRun {
     config.evaluate.batch_rows = 4;
   }
   [[nodiscard]] std::unique_ptr<T5> start_model(at::Device device = at::kCPU) const {
-    auto model = std::make_unique<T5>(config.model, device);
+    auto model = std::make_unique<T5>(config.model, device, precision_of(config.train));
+    model->set_activations(activations_of(config.train));
     model->initialize(config.seed);
     return model;
   }

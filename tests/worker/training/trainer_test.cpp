@@ -74,6 +74,22 @@ TEST_F(TrainerTest, TheSameBitsOnAnyNumberOfRanks) {
     for (const Outcome& outcome : train(ranks, 0, 5)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
 }
 
+TEST_F(TrainerTest, Bf16GivesTheSameBitsOnAnyNumberOfRanksAndOtherOnesThanFp32) {
+  const Outcome fp32 = train(1, 0, 3).front();
+  run_.config.train.precision = "bf16";
+  const Outcome alone = train(1, 0, 3).front();
+  EXPECT_FALSE(alone.weights.equal(fp32.weights));
+  EXPECT_NEAR(alone.losses.back(), fp32.losses.back(), 0.02 * fp32.losses.back());
+  for (const int ranks : {2, 3, 5})
+    for (const Outcome& outcome : train(ranks, 0, 3)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
+}
+
+TEST_F(TrainerTest, RecomputedActivationsGiveTheSameBits) {
+  const Outcome kept = train(2, 0, 3).front();
+  run_.config.train.activations = "recompute";
+  EXPECT_TRUE(train(1, 0, 3).front() == kept);
+}
+
 TEST_F(TrainerTest, AdafactorGivesTheSameBitsOnAnyNumberOfRanksAndResumed) {
   run_.config.optimizer.name = "adafactor";
   run_.config.optimizer.weight_decay = 0.01;
