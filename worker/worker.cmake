@@ -9,7 +9,7 @@ set(gpus_source gpus_absent.cpp)
 if(PLUMBLINE_CUDA)
   set(gpus_source gpus_cuda.cpp)
 endif()
-plumbline_worker_room(plumbline_device SOURCES device.cpp numerics.cpp ${gpus_source} LINKS plumbline_collective)
+plumbline_worker_room(plumbline_device SOURCES device.cpp numerics.cpp ${gpus_source} LINKS plumbline_model plumbline_collective)
 add_executable(plumbline-worker main.cpp train_loop.cpp session.cpp)
 target_link_libraries(plumbline-worker PRIVATE plumbline_training plumbline_device plumbline_worker_log plumbline_wire
   plumbline_config CLI11::CLI11 plumbline_warnings)
