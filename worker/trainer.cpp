@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 
-#include "worker/batch/batch.hpp"
 #include "worker/metrics.hpp"
 #include "worker/model/flops.hpp"
 
@@ -111,6 +110,10 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
       ranks_(collective.size()),
       optimizer_(make_optimizer(config.optimizer, model_->trained())),
+      batches_([&dataset, train = config.train,
+                device = std::as_const(*model_).parameters().flat().device()](const BatchesAhead::Rows& rows) {
+        return make_batch(dataset.train(), rows, train.max_source_tokens, train.max_output_tokens, device);
+      }),
       kl_rows_(dataset.train(), norms_, references, config_.train),
       gradients_(lanes_, config.train.lanes, model_->trained().flat_size(), model_->trained().flat().options()),
       sums_(lanes_, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
@@ -149,8 +152,7 @@ void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& pha
   auto* slots = sums_.next_lane().mutable_data_ptr<double>();
   const auto& micro_batches = batch.lanes[static_cast<std::size_t>(lane)].micro_batches;
   for (std::size_t m = 0; m < micro_batches.size(); ++m) {
-    const Batch micro = make_batch(dataset_.train(), micro_batches[m].rows, config_.train.max_source_tokens,
-                                   config_.train.max_output_tokens, gradient_.device());
+    const Batch micro = batches_.next();
     const ReferenceLogProbs reference = references_ != nullptr ? references_->of(micro) : ReferenceLogProbs{};
     phases.data += lap(clock);
     auto result = compute_objective(*model_, micro, norms_, batch.totals, references_ != nullptr ? &reference : nullptr,
@@ -174,6 +176,11 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
   PLUMBLINE_TRY(compute_kl(batch, report.phases));
   gradients_.reset();
   sums_.reset();
+  std::vector<BatchesAhead::Rows> micro_batches;
+  for (int lane = lanes_.begin; lane < lanes_.end; ++lane)
+    for (const MicroBatch& micro : batch.lanes[static_cast<std::size_t>(lane)].micro_batches)
+      micro_batches.push_back(micro.rows);
+  batches_.begin(std::move(micro_batches));
   for (int lane = lanes_.begin; lane < lanes_.end; ++lane) compute_lane(batch, lane, report.phases);
   clock = Clock::now();
   PLUMBLINE_TRY(gradient_reducer_.reduce(gradients_.partials(), gradient_));

@@ -10,6 +10,7 @@
 #include "common/core/result.hpp"
 #include "common/data/dataset.hpp"
 #include "common/data/plan.hpp"
+#include "worker/batch/batches_ahead.hpp"
 #include "worker/collective/collective.hpp"
 #include "worker/gradient/tree_reduce.hpp"
 #include "worker/kl.hpp"
@@ -73,6 +74,7 @@ class Trainer {
   LaneRange lanes_;
   int ranks_;
   std::unique_ptr<Optimizer> optimizer_;
+  BatchesAhead batches_;
   KlRows kl_rows_;
   LaneAccumulator gradients_, sums_, kl_sums_;
   TreeReducer gradient_reducer_, sums_reducer_, kl_reducer_;
