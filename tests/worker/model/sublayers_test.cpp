@@ -151,7 +151,12 @@ struct Sublayers {
 };
 
 layers::Pass pass_with(double rate, bool recompute = false) {
-  return {.rows = Sublayers::B, .heads = Sublayers::H, .recompute = recompute, .dropout = layers::Dropout(rate, 77)};
+  layers::Pass pass;
+  pass.rows = Sublayers::B;
+  pass.heads = Sublayers::H;
+  pass.recompute = recompute;
+  pass.dropout = layers::Dropout(rate, 77);
+  return pass;
 }
 at::Tensor mask_values(const layers::DropoutMask& mask, at::IntArrayRef shape) {
   at::Tensor ones = at::ones(shape);
