@@ -107,7 +107,8 @@ TEST_F(CheckpointTest, AnAdapterIsSavedBesideWeightsThatHaveItMergedIntoThem) {
   LoraConfig lora;
   lora.rank = 2, lora.alpha = 3, lora.targets = {"v", "wo"};
   model_.add_adapter(lora);
-  model_.adapter()->parameters().flat().copy_(at::arange(model_.adapter()->parameters().flat_size()).sin());
+  for (const auto& spec : model_.trained().specs())
+    model_.trained().flat().narrow(0, spec.offset, spec.size()).copy_(at::arange(spec.size()).sin());
   optimizer_ = make_optimizer({}, model_.trained());
   begin_checkpoint(partial()).value();
   std::set<std::string> files;

@@ -41,7 +41,8 @@ class CuttingTest : public testing::TestWithParam<Objective> {
     const StepReport report = trainer->step(0).value();
     Computed computed;
     std::vector<at::Tensor> means;  // of one gradient
-    for (const auto& [name, tensor] : trainer->optimizer().state().front().tensors) means.push_back(tensor.flatten());
+    const auto state = trainer->optimizer().state();
+    for (const auto& [name, tensor] : state.front().tensors) means.push_back(tensor.flatten());
     computed.gradient = at::cat(means).to(at::kDouble) / (1 - beta1_of(run_.config.optimizer));
     computed.loss = report.loss;
     computed.norm = report.gradient_norm;

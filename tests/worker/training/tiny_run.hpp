@@ -45,7 +45,7 @@ struct TinyRun {
     for (std::int64_t row = 0; row < dataset.held_out().size(); ++row) work.held_out_rows.push_back(row);
     work.max_source_tokens = config.train.max_source_tokens;
     work.max_output_tokens = config.train.max_output_tokens;
-    work.fingerprint = "test";
+    work.fingerprint = "test " + config.train.precision;  // Its products' type is part of a worker's too.
     for (const NormObjective& norm : norm_objectives(config, dataset.info()).value())
       work.objectives.push_back(norm.objective);
     work.folders = {folder.path() / kept_in};
