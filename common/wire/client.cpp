@@ -1,5 +1,6 @@
 #include "common/wire/client.hpp"
 
+#include <atomic>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -77,8 +78,7 @@ Result<Welcome> shake_hands(Connection& connection, Hello& hello, const std::str
   PLUMBLINE_TRY(connection.send(to_frame(hello, Generation()), deadline));
   auto second = next_message(
       connection, deadline,
-      environment_error("the coordinator did not let us in in time", run_dir.string(),
-                        "It waits for every worker of the group; see its log and those of the other workers."));
+      environment_error("the coordinator did not let us in in time", run_dir.string(), "Its log says what it does."));
   if (second.has_error() && connection.hung_up()) return secret_refused(run_dir);
   if (second.has_error()) return second.error();
   const auto& [frame, message] = second.value();
@@ -98,6 +98,8 @@ struct ControlClient::State {
   Connection connection;
   Role role;
   Welcome welcome;
+  Generation heard;                   ///< of what is received; only receive() uses it
+  std::atomic<std::uint64_t> spoken;  ///< generation of what is sent
   std::mutex sending = {};
   bool broken = false;  ///< by a send that failed half-way; guarded by `sending`
 };
@@ -116,16 +118,19 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& run_di
   if (connection.has_error())
     return no_coordinator("no coordinator answers at " + to_string(connection.error()), run_dir);
   PLUMBLINE_ASSIGN(Welcome welcome, shake_hands(connection.value(), hello, credentials.secret, run_dir, deadline));
-  return ControlClient(
-      std::unique_ptr<State>(new State{std::move(connection).value(), hello.role, std::move(welcome)}));
+  const Generation generation = welcome.generation;
+  return ControlClient(std::unique_ptr<State>(
+      new State{std::move(connection).value(), hello.role, std::move(welcome), generation, generation.value()}));
 }
 
 const Welcome& ControlClient::welcome() const { return state_->welcome; }
 
+void ControlClient::speak_in(Generation generation) { state_->spoken = generation.value(); }
+
 Status ControlClient::send(const Message& message) {
   const std::lock_guard lock(state_->sending);
   if (state_->broken) return run_error("the connection was lost", "control plane");
-  Status sent = state_->connection.send(to_frame(message, state_->welcome.generation), after(kSendTimeout));
+  Status sent = state_->connection.send(to_frame(message, Generation(state_->spoken)), after(kSendTimeout));
   state_->broken = sent.has_error();
   return sent;
 }
@@ -133,12 +138,16 @@ Status ControlClient::send(const Message& message) {
 Result<std::optional<Message>> ControlClient::receive(std::chrono::milliseconds timeout) {
   PLUMBLINE_ASSIGN(const std::optional<Frame> frame, state_->connection.receive(after(timeout)));
   if (!frame) return std::optional<Message>();
-  // A command-line client asks about the run, whatever its generation; a worker belongs to one.
-  if (state_->role == Role::kWorker && frame->generation != state_->welcome.generation)
-    return run_error("a message of generation " + std::to_string(frame->generation.value()) +
-                         " came to a worker of generation " + std::to_string(state_->welcome.generation.value()),
-                     "control plane");
   PLUMBLINE_ASSIGN(Message message, from_frame(*frame));
+  // A command-line client asks about the run, whatever its generation; a worker is in one at a time.
+  if (state_->role == Role::kWorker) {
+    const auto* assignment = std::get_if<Assignment>(&message);
+    if (assignment != nullptr && assignment->generation >= state_->heard) state_->heard = assignment->generation;
+    if (frame->generation != state_->heard)
+      return run_error("a message of generation " + std::to_string(frame->generation.value()) +
+                           " came to a worker of generation " + std::to_string(state_->heard.value()),
+                       "control plane");
+  }
   return std::optional<Message>(std::move(message));
 }
 

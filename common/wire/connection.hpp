@@ -13,6 +13,17 @@ namespace plumbline {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
+/// A connected socket, non-blocking, to the first address of the host that accepts before the deadline; an environment
+/// error when none does.
+Result<FileDescriptor> connect_to_host(const std::string& host, int port, Deadline deadline);
+
+struct ListeningSocket {
+  FileDescriptor socket;  ///< non-blocking
+  int port = 0;
+};
+/// Listens on an address of this machine; port 0: any free one. An environment error names both.
+Result<ListeningSocket> listen_on(const std::string& host, int port);
+
 class Connection {
  public:
   /// Tries each address of the host; an environment error when none accepts in time.

@@ -69,8 +69,11 @@ class Coordinator final : public PeerOwner {
   void feed(Event event);
   void decide_on(const Event& event);
   void carry_out(const action::StartGroup& start);
+  void carry_out(const action::StartWorker& start);
+  void carry_out(const action::KillWorker& kill);
   void carry_out(const action::EndGroup& end);
   void carry_out(const action::Welcome& welcome);
+  void carry_out(const action::Assign& assign);
   void carry_out(const action::Send& send);
   void carry_out(const action::Drop& drop);
   void carry_out(const action::StoreCheckpoint& store);
@@ -81,7 +84,11 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::AppendMetrics& append);
   void carry_out(const action::EndRun& end);
   void carry_out(const action::Note&) {}
-  void watch_group();
+  Status start_elastic_group(const action::StartGroup& start, const std::string& group);
+  Status start_worker(int number, const std::string& group);
+  /// Calls `exited` on the loop once the process behind `pidfd` has ended.
+  template <class Exited>
+  void watch(std::optional<boost::asio::posix::stream_descriptor>& descriptor, int pidfd, Exited exited);
   void record(const Status& status);
 
   // The run's end.
@@ -104,8 +111,13 @@ class Coordinator final : public PeerOwner {
   boost::asio::signal_set signals_;
   std::map<ConnectionId, std::shared_ptr<Peer>> peers_;
   ConnectionId newest_peer_;
-  std::unique_ptr<WorkerGroup> group_;
-  std::optional<boost::asio::posix::stream_descriptor> group_exit_;
+  /// What one call of the launcher started.
+  struct Launched {
+    std::unique_ptr<WorkerGroup> process;
+    std::optional<boost::asio::posix::stream_descriptor> exit;
+  };
+  Launched group_;                   ///< a static group
+  std::map<int, Launched> workers_;  ///< an elastic group's, by number
   std::deque<Event> events_;
   std::optional<Error> record_error_;  ///< set by an action that could not be recorded
   bool deciding_ = false, published_ = false;

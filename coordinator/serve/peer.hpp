@@ -47,6 +47,8 @@ class Peer : public std::enable_shared_from_this<Peer> {
   void start();
   /// Answers a hello: the peer learns that this is the run's coordinator, and frames carry `generation` from now on.
   void welcome(Welcome welcome);
+  /// Frames carry `generation` from now on.
+  void speak_in(Generation generation) { generation_ = generation; }
   void send(const Message& message);
   /// Says why, waits for that to be sent, closes.
   void refuse(const Failed& why);

@@ -48,11 +48,13 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   facts.early_stop = early_stop_of(config);
   facts.max_restarts = config.workers.max_restarts;
   facts.supervised = launcher.restarts();
+  facts.elastic = launcher.elastic();
+  facts.min_workers = std::min(config.workers.min, workers);
   facts.launcher = launcher.name();
   facts.resume_command = "plumbline resume " + layout.root().string();
-  facts.start_command = launcher.command({workers, "", Generation()});
+  facts.start_command = launcher.command({.workers = workers, .number = 0, .group = "", .generation = Generation()});
   facts.log_place = (layout.logs() / "launcher.log").string();
-  facts.worker_timeout = std::chrono::milliseconds(config.control.worker_timeout_ms);
+  facts.worker_timeout = worker_timeout(config.control, facts.elastic);
   facts.join_timeout = std::max(facts.join_timeout, facts.worker_timeout);
   return facts;
 }
@@ -100,6 +102,8 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.checkpoint = record.checkpoint;
   state.fingerprint = record.fingerprint;
   state.rates = record.rates;
+  state.pictured = record.pictured;
+  if (!measures.empty()) state.measured = measures.back().step;
   RunFacts facts = facts_of(layout, config, workers, *launcher);
   return ServableRun{.layout = layout,
                      .config = config,
