@@ -60,7 +60,9 @@ class ElasticWorker {
     PLUMBLINE_ASSIGN(group.ranks, make_tcp_collective(place, listener_, context_.session.interrupt()));
     if (context_.device.is_cpu() || assignment.world == 1) return group;
     std::string id;
-    if (assignment.rank == 0) PLUMBLINE_ASSIGN(id, new_nccl_id());
+    if (assignment.rank == 0) {
+      PLUMBLINE_ASSIGN(id, new_nccl_id());
+    }
     PLUMBLINE_ASSIGN(const auto ids, group.ranks->all_gather_bytes(id));
     NcclPlace gpu;
     gpu.rank = assignment.rank, gpu.size = assignment.world, gpu.device = context_.device;
