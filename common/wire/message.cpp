@@ -118,6 +118,7 @@ Json write(const Hello& m) {
           {"pid", m.pid},
           {"group", m.group},
           {"mesh", m.mesh},
+          {"generation", m.generation.value()},
           {"fingerprint", m.fingerprint},
           {"nonce", m.nonce},
           {"proof", m.proof}};
@@ -133,6 +134,7 @@ void read(Fields& f, Hello& m) {
   f.hex("group", m.group, 0, kMaxHex);
   f.text("mesh", m.mesh, kMaxName);
   f.require(m.world > 0 || m.role == Role::kClient || is_host_and_port(m.mesh), "an elastic worker has no address");
+  f.generation("generation", m.generation);
   f.text("fingerprint", m.fingerprint, kMaxName);
   f.hex("nonce", m.nonce, kMinNonce, kMaxNonce);
   f.hex("proof", m.proof, kHashDigits, kHashDigits);
@@ -245,6 +247,7 @@ Json write(const Assignment& m) {
           {"source", m.source},
           {"mesh", m.mesh},
           {"key", m.key},
+          {"recorded", m.recorded},
           {"checkpointed", m.checkpointed},
           {"measured", m.measured},
           {"pictured", m.pictured}};
@@ -261,6 +264,7 @@ void read(Fields& f, Assignment& m) {
   f.require(m.mesh.empty() || std::ssize(m.mesh) == m.world, "the mesh has not one address a rank");
   f.require(std::all_of(m.mesh.begin(), m.mesh.end(), is_host_and_port), "the mesh has an address without a port");
   f.hex("key", m.key, 0, kHashDigits);
+  f.step_or_none("recorded", m.recorded);
   f.step_or_none("checkpointed", m.checkpointed);
   f.step_or_none("measured", m.measured);
   f.step_or_none("pictured", m.pictured);

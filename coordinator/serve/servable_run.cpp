@@ -102,9 +102,11 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.checkpoint = record.checkpoint;
   state.fingerprint = record.fingerprint;
   state.rates = record.rates;
+  state.group = record.group;
   state.pictured = record.pictured;
   if (!measures.empty()) state.measured = measures.back().step;
   RunFacts facts = facts_of(layout, config, workers, *launcher);
+  if (facts.elastic && !record.group.empty()) facts.orphans = static_cast<int>(living_workers(layout.root()).size());
   return ServableRun{.layout = layout,
                      .config = config,
                      .journal = std::move(journal),
