@@ -151,7 +151,7 @@ struct WorkersConfig {
 };
 
 struct ControlConfig {
-  std::string bind = "127.0.0.1";  ///< loopback only
+  std::string bind = "127.0.0.1";  ///< an IP address of this machine, or 0.0.0.0 or :: for all
   int port = 0;                    ///< 0: any free port
   int heartbeat_ms = 250;
   int worker_timeout_ms = 60000;  ///< a worker silent for longer is taken for dead and its group is restarted

@@ -2,10 +2,8 @@
 // unknown or malformed one is an Error, never an exception.
 //
 //   coordinator                                    worker (rank r of n)
-//   Challenge  --------------------------------->                          nonce
-//              <---------------------------------  Hello                   proof of the secret, rank, world,
-//              fingerprint
-//   Welcome    --------------------------------->                          counter-proof, generation, assignment
+//              <---------------------------------  Hello                   rank, world, fingerprint
+//   Welcome    --------------------------------->                          generation, assignment
 //   Lease      --------------------------------->                          lanes for steps [first, end); extended in
 //   time
 //              <---------------------------------  Heartbeat               every rank, step and phase
@@ -33,20 +31,15 @@ namespace plumbline {
 
 enum class Role { kWorker, kClient };
 
-struct Challenge {
-  std::string nonce;
-};  ///< hex
 struct Hello {
   Role role = Role::kWorker;
   int rank = 0, world = 1;  ///< worker only
   std::string host;
   std::int64_t pid = 0;
-  std::string group;         ///< random hex that all ranks of one launched group share
-  std::string fingerprint;   ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
-  std::string nonce, proof;  ///< hex; proof = HMAC(secret, "hello" + challenge nonce + nonce + role + rank)
+  std::string group;        ///< random hex that all ranks of one launched group share
+  std::string fingerprint;  ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
 };
 struct Welcome {
-  std::string proof;  ///< HMAC(secret, "welcome" + hello nonce + challenge nonce)
   Generation generation;
   std::string resume_from;  ///< checkpoint folder relative to the run directory; empty: from the start model
   std::int64_t start_step = 0;
@@ -102,18 +95,12 @@ struct StopReply {
   std::string message;
 };
 
-using Message = std::variant<Challenge, Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact,
-                             NcclId, Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply>;
+using Message = std::variant<Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId,
+                             Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply>;
 
 /// The type number is the variant index + 1.
 Frame to_frame(const Message& message, Generation generation);
 Result<Message> from_frame(const Frame& frame);
 std::string message_name(const Message& message);
-
-/// The two proofs above, hex.
-std::string hello_proof(std::string_view secret, const std::string& challenge_nonce, const Hello& hello);
-std::string welcome_proof(std::string_view secret, const std::string& challenge_nonce, const std::string& hello_nonce);
-/// Constant-time comparison.
-bool proofs_equal(std::string_view a, std::string_view b);
 
 }  // namespace plumbline

@@ -89,7 +89,7 @@ void Coordinator::carry_out(const action::Welcome& welcome) {
   message.start_step = welcome.start.value();
   if (welcome.resume_from)
     message.resume_from = run_.layout.checkpoint(*welcome.resume_from).lexically_relative(run_.layout.root()).string();
-  peer->welcome(std::move(message));
+  peer->welcome(message);
 }
 
 void Coordinator::carry_out(const action::Send& send) {
