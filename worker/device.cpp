@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "common/core/json.hpp"
@@ -46,6 +47,14 @@ Result<std::vector<at::Device>> assign_devices(const std::string& wanted, const 
   auto gpus = assign_gpus(ranks);
   if (gpus.has_error() && wanted == "auto") return cpus;
   return gpus;
+}
+
+Result<at::Device> device_of_worker(const std::string& wanted, int number, int count) {
+  std::vector<std::string> gpus;
+  for (const Gpu& gpu : visible_gpus()) gpus.push_back(gpu.id);
+  const std::vector<RankGpus> workers(static_cast<std::size_t>(std::max(count, number + 1)), {host_name(), gpus});
+  PLUMBLINE_ASSIGN(const auto devices, assign_devices(wanted, workers));
+  return devices[static_cast<std::size_t>(number)];
 }
 
 Result<at::Device> choose_device(const std::string& wanted, Collective& collective) {

@@ -27,6 +27,10 @@ struct RankGpus {
 /// an environment error when cuda is wanted and a rank has no GPU, or two ranks the same.
 Result<std::vector<at::Device>> assign_devices(const std::string& wanted, const std::vector<RankGpus>& ranks);
 
+/// The device of worker `number` of `count` that share this machine, whichever of them are alive: with auto a GPU of
+/// its own when every worker has one, with cuda a GPU or an environment error.
+Result<at::Device> device_of_worker(const std::string& wanted, int number, int count);
+
 /// This rank's device. All ranks together.
 Result<at::Device> choose_device(const std::string& wanted, Collective& collective);
 

@@ -18,12 +18,26 @@ Result<std::unique_ptr<Session>> Session::join(const std::filesystem::path& run_
 
 Session::Session(ControlClient client, SessionOptions options)
     : client_(std::move(client)), options_(std::move(options)) {
-  heartbeat_.step = client_.welcome().start_step;
   reader_ = std::thread([this] { read(); });
   beater_ = std::thread([this] { beat(); });
 }
 
 Session::~Session() { leave(); }
+
+std::optional<Assignment> Session::next_assignment() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return assignment_ || dismissed_; });
+  if (!assignment_) return std::nullopt;
+  client_.speak_in(assignment_->generation);
+  heartbeat_ = {assignment_->start_step, "starting"};
+  return std::exchange(assignment_, std::nullopt);
+}
+
+bool Session::dismissed() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return dismissed_ || interrupt_.raised(); });
+  return dismissed_;
+}
 
 void Session::at(std::int64_t step, std::string phase) {
   const std::lock_guard lock(mutex_);
@@ -32,21 +46,28 @@ void Session::at(std::int64_t step, std::string phase) {
 
 Status Session::send(const Message& message) { return client_.send(message); }
 
-Lease Session::lease_beyond(std::int64_t step) {
+template <class Condition>
+Status Session::wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition) {
+  changed_.wait(lock, [&] { return condition() || interrupt_.raised(); });
+  if (interrupt_.raised()) return run_error("the coordinator has ended this generation", "control plane");
+  return {};
+}
+
+Result<Lease> Session::lease_beyond(std::int64_t step) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return lease_ && (lease_->end_step > step || lease_->last); });
+  PLUMBLINE_TRY(wait_for(lock, [&] { return lease_ && (lease_->end_step > step || lease_->last); }));
   return *lease_;
 }
 
-std::string Session::committed(std::int64_t step) {
+Result<std::string> Session::committed(std::int64_t step) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return committed_ && committed_->step >= step; });
+  PLUMBLINE_TRY(wait_for(lock, [&] { return committed_ && committed_->step >= step; }));
   return committed_->weights_sha256;
 }
 
-std::string Session::nccl_id() {
+Result<std::string> Session::nccl_id() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return nccl_id_.has_value(); });
+  PLUMBLINE_TRY(wait_for(lock, [&] { return nccl_id_.has_value(); }));
   return *nccl_id_;
 }
 
@@ -69,12 +90,27 @@ void Session::read() {
       options_.on_lost(message.error());
       return;
     }
-    if (!message.value()) continue;
-    if (auto* lease = std::get_if<Lease>(&*message.value())) lease_ = *lease;
-    if (auto* committed = std::get_if<Committed>(&*message.value())) committed_ = *committed;
-    if (auto* id = std::get_if<NcclId>(&*message.value())) nccl_id_ = id->id_hex;
+    if (message.value()) keep(std::move(*message.value()));
     changed_.notify_all();
   }
+}
+
+/// Under the lock.
+void Session::keep(Message message) {
+  if (auto* assignment = std::get_if<Assignment>(&message)) {
+    assignment_ = std::move(*assignment);
+    lease_.reset();
+    committed_.reset();
+    nccl_id_.reset();
+    interrupt_.clear();
+  }
+  if (std::holds_alternative<Regroup>(message)) interrupt_.raise();
+  if (std::holds_alternative<Dismissal>(message)) dismissed_ = true;
+  if (const auto* lease = std::get_if<Lease>(&message)) lease_ = *lease;
+  if (const auto* committed = std::get_if<Committed>(&message)) committed_ = *committed;
+  if (const auto* id = std::get_if<NcclId>(&message)) nccl_id_ = id->id_hex;
+  if (const auto* refused = std::get_if<Failed>(&message))
+    options_.on_lost({static_cast<ErrorCode>(refused->code), refused->message, refused->where, refused->hint});
 }
 
 void Session::beat() {

@@ -1,7 +1,10 @@
-// A worker's side of the control plane: two threads beside the one that trains. The reader keeps the newest lease and
-// the newest commit (so nothing piles up); the other says every heartbeat_ms how far the worker is. When the connection
-// is lost the worker has no business going on: on_lost is called, on the reader's thread, and must not return. at(),
-// send() and leave() may be called from any thread; the waits from the training thread.
+// A worker's side of the control plane: two threads beside the one that trains. The reader keeps the newest assignment,
+// lease and commit (so nothing piles up); the other says every heartbeat_ms how far the worker is. When the connection
+// is lost the worker has no business going on: on_lost is called, on the reader's thread, and must not return.
+//
+// A worker of an elastic group lives through several generations. Between two it says ready() and waits for its
+// next_assignment(); when the coordinator wants a new generation the interrupt is raised, which ends every wait here
+// and in the collective. at(), send() and leave() may be called from any thread; the waits from the training thread.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -16,6 +19,7 @@
 
 #include "common/core/result.hpp"
 #include "common/wire/client.hpp"
+#include "worker/collective/interrupt.hpp"
 
 namespace plumbline {
 
@@ -34,29 +38,43 @@ class Session {
   ~Session();
 
   [[nodiscard]] const Welcome& welcome() const { return client_.welcome(); }
+  /// Waits for the assignment that comes after the one that was taken last; from now on what is sent is of its
+  /// generation. Nothing when the worker is dismissed instead.
+  [[nodiscard]] std::optional<Assignment> next_assignment();
+  /// For one who has finished: waits until the run needs this worker no more (true) or a new generation is to begin.
+  [[nodiscard]] bool dismissed();
   /// What heartbeats say from now on.
   void at(std::int64_t step, std::string phase);
   Status send(const Message& message);
-  /// Waits until a lease reaches beyond `step`, or the last one ends at it.
-  [[nodiscard]] Lease lease_beyond(std::int64_t step);
+  /// Waits until a lease reaches beyond `step`, or the last one ends at it. A run error when the generation is over, as
+  /// from the next two.
+  [[nodiscard]] Result<Lease> lease_beyond(std::int64_t step);
   /// Waits until the coordinator has committed the checkpoint of `step`; the weights' SHA-256.
-  [[nodiscard]] std::string committed(std::int64_t step);
+  [[nodiscard]] Result<std::string> committed(std::int64_t step);
   /// The identifier of a NCCL group that rank 0 made, relayed by the coordinator.
-  [[nodiscard]] std::string nccl_id();
+  [[nodiscard]] Result<std::string> nccl_id();
+  /// Raised from when the coordinator ends the generation until it begins the next.
+  [[nodiscard]] const Interrupt& interrupt() const { return interrupt_; }
   /// From now on the end of the connection is expected. Stops the threads.
   void leave();
 
  private:
   Session(ControlClient client, SessionOptions options);
   void read();
+  void keep(Message message);
   void beat();
+  /// Waits for `condition`, or the end of the generation.
+  template <class Condition>
+  Status wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition);
 
   ControlClient client_;
   SessionOptions options_;
+  Interrupt interrupt_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool leaving_ = false;
+  bool leaving_ = false, dismissed_ = false;
   Heartbeat heartbeat_{0, "starting"};
+  std::optional<Assignment> assignment_;  ///< until it is taken
   std::optional<Lease> lease_;
   std::optional<Committed> committed_;
   std::optional<std::string> nccl_id_;

@@ -1,335 +1,40 @@
 #include "worker/train_loop.hpp"
 
-#include <algorithm>
-
-#include "common/config/adapter_config.hpp"
-#include "common/core/clock.hpp"
-#include "common/record/evaluation.hpp"
-#include "common/record/snapshot.hpp"
-#include "worker/checkpoint/checkpoint.hpp"
-#include "worker/evaluate.hpp"
-#include "worker/log.hpp"
-#include "worker/metrics.hpp"
-#include "worker/reference.hpp"
-#include "worker/share.hpp"
-#include "worker/snapshot/encode.hpp"
-#include "worker/trainer.hpp"
+#include "worker/stages.hpp"
 
 namespace plumbline {
 
-namespace {
+TrainLoop::TrainLoop(const WorkerContext& context) : stages_(std::make_unique<Stages>(context)) {}
+TrainLoop::~TrainLoop() = default;
 
-class Worker {
- public:
-  explicit Worker(const WorkerContext& context) : context_(context) {}
-
-  Status open_dataset();
-  Status build_start_model();
-  Status prepare_references();
-  Status add_adapter();
-  Status evaluate_start_model();
-  Status take_up();
-  Status take_step();
-  Status measure_held_out();
-  Status save_checkpoint();
-  Status evaluate(const T5& model, std::int64_t step);
-  Status take_snapshot();
-  Status finish(const Lease& lease);
-
-  Result<Lease> next_lease();
-  [[nodiscard]] std::int64_t step() const { return step_; }
-  [[nodiscard]] bool is_due(std::int64_t every) const { return every > 0 && step_ % every == 0; }
-
- private:
-  [[nodiscard]] int rank() const { return context_.collective.rank(); }
-  [[nodiscard]] int world() const { return context_.collective.size(); }
-  [[nodiscard]] const RunConfig& config() const { return context_.config; }
-  [[nodiscard]] bool resumes() const { return !context_.session.welcome().resume_from.empty(); }
-  void enter(const std::string& phase) { context_.session.at(step_, phase); }
-  Status announce(const std::string& kind, std::int64_t step, const std::filesystem::path& file);
-  /// Does rank 0 see this file? The same answer on every rank.
-  Result<bool> exists(const std::filesystem::path& file);
-  [[nodiscard]] HeldOut held_out() const;
-  [[nodiscard]] CheckpointState state() const;
-  [[nodiscard]] const T5& model() { return trainer_->model(); }
-
-  WorkerContext context_;
-  std::optional<Dataset> dataset_;
-  std::vector<std::string> norm_names_;
-  std::vector<NormObjective> norms_;
-  std::optional<References> references_;  ///< when a norm's objective needs them
-  std::unique_ptr<T5> start_model_;       ///< until training takes it up
-  std::string base_sha256_;               ///< of its weights, when an adapter is trained
-  std::unique_ptr<Trainer> trainer_;
-  std::int64_t step_ = 0;
-  std::int64_t checkpointed_ = -1, measured_ = -1, pictured_ = -1;  ///< steps of the newest ones
-};
-
-}  // namespace
-
-Status train_loop(const WorkerContext& context) {
-  Worker worker(context);
-  PLUMBLINE_TRY(worker.open_dataset());
-  PLUMBLINE_TRY(worker.build_start_model());
-  PLUMBLINE_TRY(worker.prepare_references());
-  PLUMBLINE_TRY(worker.add_adapter());
-  PLUMBLINE_TRY(worker.evaluate_start_model());
-  PLUMBLINE_TRY(worker.take_up());
+Result<TrainLoop::Ending> TrainLoop::run(const Assignment& assignment, Collective& collective) {
+  Stages& stages = *stages_;
+  stages.begin(assignment, collective);
+  if (assignment.source >= 0) {
+    PLUMBLINE_TRY(stages.join_others());
+  } else {
+    PLUMBLINE_TRY(stages.open_dataset(assignment.rank == 0 ? Verify::kHashes : Verify::kSizes));
+    PLUMBLINE_TRY(stages.build_start_model());
+    PLUMBLINE_TRY(stages.prepare_references());
+    PLUMBLINE_TRY(stages.add_adapter());
+    PLUMBLINE_TRY(stages.evaluate_start_model());
+    PLUMBLINE_TRY(stages.take_up());
+  }
   for (;;) {
-    PLUMBLINE_ASSIGN(const Lease lease, worker.next_lease());
-    if (worker.step() >= lease.end_step) return worker.finish(lease);
-    PLUMBLINE_TRY(worker.take_step());
-    if (worker.is_due(context.config.evaluate.every)) PLUMBLINE_TRY(worker.measure_held_out());
-    if (worker.is_due(context.config.checkpoint.every)) PLUMBLINE_TRY(worker.save_checkpoint());
-    if (worker.is_due(context.config.snapshot.every)) PLUMBLINE_TRY(worker.take_snapshot());
-  }
-}
-
-namespace {
-
-/// Rank 0 compares the shards' hashes; the others trust it and look at sizes only.
-Status Worker::open_dataset() {
-  const auto open = [&]() -> Status {
-    PLUMBLINE_ASSIGN(dataset_, Dataset::open(config().data, rank() == 0 ? Verify::kHashes : Verify::kSizes));
-    PLUMBLINE_ASSIGN(norms_, norm_objectives(config(), dataset_->info()));
-    for (const Norm& norm : dataset_->info().norms) norm_names_.push_back(norm.name);
-    return {};
-  };
-  PLUMBLINE_TRY(agree(context_.collective, open()));
-  log_info("dataset " + config().data + ": " + std::to_string(dataset_->train().size()) + " training and " +
-           std::to_string(dataset_->held_out().size()) + " held-out examples, " + std::to_string(norms_.size()) +
-           (norms_.size() == 1 ? " norm" : " norms"));
-  return {};
-}
-
-/// The model that the run starts from: random weights of the seed, or a checkpoint's.
-Status Worker::build_start_model() {
-  const auto build = [&]() -> Status {
-    if (config().model.init == "random") {
-      start_model_ = std::make_unique<T5>(config().model, context_.device, precision_of(config().train));
-      start_model_->initialize(config().seed);
-    } else {
-      PLUMBLINE_ASSIGN(start_model_, load_model(config().model.init, context_.device, precision_of(config().train)));
+    PLUMBLINE_TRY(stages.do_what_is_due());
+    PLUMBLINE_ASSIGN(const Lease lease, stages.next_lease());
+    if (stages.step() < lease.end_step) {
+      PLUMBLINE_TRY(stages.take_step());
+      continue;
     }
-    start_model_->set_activations(activations_of(config().train));
-    if (start_model_->config().vocab_size < dataset_->info().vocab_size)
-      return usage_error("the model's vocabulary of " + std::to_string(start_model_->config().vocab_size) +
-                             " is smaller than the dataset's of " + std::to_string(dataset_->info().vocab_size),
-                         "model.vocab_size", "Set it to the dataset's, or start from another model.");
-    return {};
-  };
-  PLUMBLINE_TRY(agree(context_.collective, build()));
-  log_info("start model: " + config().model.init + ", " + std::to_string(start_model_->parameters().flat_size()) +
-           " parameters");
-  return {};
-}
-
-/// Some objectives compare with the start model: its log-probs are computed once and kept beside the dataset.
-Status Worker::prepare_references() {
-  if (std::none_of(norms_.begin(), norms_.end(),
-                   [](const NormObjective& norm) { return needs_reference(norm.objective); }))
-    return {};
-  enter("reference");
-  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
-  ReferenceWork work;
-  work.dataset = &*dataset_;
-  for (const NormObjective& norm : norms_) work.objectives.push_back(norm.objective);
-  work.train_rows = plan.rows_through(config().train.steps);
-  work.held_out_rows = scored_rows(held_out());
-  work.max_source_tokens = config().train.max_source_tokens;
-  work.max_output_tokens = config().train.max_output_tokens;
-  work.rows_together = context_.device.is_cpu() ? 1 : config().evaluate.batch_rows;
-  work.fingerprint = context_.fingerprint;
-  work.folders = {dataset_->folder() / "reference", context_.layout.reference()};
-  work.tell = log_info;
-  PLUMBLINE_ASSIGN(references_, plumbline::prepare_references(*start_model_, work, context_.collective));
-  return {};
-}
-
-/// With LoRA the start model stays as it is, and is what its log-probs were computed with; adapters beside it are
-/// trained.
-Status Worker::add_adapter() {
-  const LoraConfig& lora = config().lora;
-  if (lora.rank == 0) return {};
-  base_sha256_ = start_model_->parameters().sha256();
-  const auto add = [&]() -> Status {
-    PLUMBLINE_TRY(check_targets(lora, start_model_->config()));
-    start_model_->add_adapter(lora);
-    if (lora.init != "random") return load_adapter(*start_model_->adapter(), lora.init);
-    start_model_->adapter()->initialize(config().seed);
-    return {};
-  };
-  PLUMBLINE_TRY(agree(context_.collective, add()));
-  log_info("adapters of rank " + std::to_string(lora.rank) + ": " +
-           std::to_string(start_model_->trained().flat_size()) + " trained parameters");
-  return {};
-}
-
-/// Step 0 of every evaluation, once a run: what training has to be measured against.
-Status Worker::evaluate_start_model() {
-  PLUMBLINE_ASSIGN(const bool is_there, exists(context_.layout.evaluation_rows(Step(0))));
-  if (is_there) return {};
-  return evaluate(*start_model_, 0);
-}
-
-/// Takes up training where the coordinator says: at the start model, or at a committed checkpoint.
-Status Worker::take_up() {
-  const Welcome& welcome = context_.session.welcome();
-  const RowLogProbs* references = references_ ? &references_->train : nullptr;
-  const auto folder = context_.layout.root() / welcome.resume_from;
-  const auto take_up = [&]() -> Status {
-    if (resumes()) {
-      PLUMBLINE_ASSIGN(const CheckpointState saved, read_checkpoint_state(folder));
-      PLUMBLINE_TRY(check_resumable(saved, state(), folder));
-      if (rank() == 0) PLUMBLINE_TRY(verify_checkpoint(folder));
-      PLUMBLINE_TRY(load_trained(folder, *start_model_));
-      step_ = saved.step.value();
-    }
-    if (step_ != welcome.start_step)
-      return run_error("the coordinator starts at step " + std::to_string(welcome.start_step) +
-                           ", the checkpoint is of step " + std::to_string(step_),
-                       folder.string());
-    PLUMBLINE_ASSIGN(trainer_,
-                     Trainer::make(config(), *dataset_, references, std::move(start_model_), context_.collective));
-    if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
-    return {};
-  };
-  PLUMBLINE_TRY(agree(context_.collective, take_up()));
-  if (resumes()) {
-    checkpointed_ = step_;
-    log_info("resumed from " + welcome.resume_from + " at step " + std::to_string(step_));
-    return {};
+    if (lease.regroup) return Ending::kRegroup;
+    PLUMBLINE_TRY(stages.finish(lease));
+    return Ending::kFinished;
   }
-  return measure_held_out();
 }
 
-/// The newest lease, waited for when the steps it allows are taken.
-Result<Lease> Worker::next_lease() {
-  enter("training");
-  const Lease lease = context_.session.lease_beyond(step_);
-  const LaneRange expected = lanes_of(rank(), world(), config().train.lanes);
-  if (lease.lane_begin != expected.begin || lease.lane_end != expected.end)
-    return run_error("the lease is for lanes " + std::to_string(lease.lane_begin) + " to " +
-                         std::to_string(lease.lane_end) + ", rank " + std::to_string(rank()) + " of " +
-                         std::to_string(world()) + " holds " + std::to_string(expected.begin) + " to " +
-                         std::to_string(expected.end),
-                     "lease");
-  return lease;
-}
+Status TrainLoop::prepare_to_join() { return stages_->prepare_to_join(); }
 
-/// Batches, loss, gradients, reduction over lanes, clipping, the optimizer: trainer.cpp.
-Status Worker::take_step() {
-  PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
-  step_ = report.step;
-  enter("training");
-  log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
-           fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");
-  if (rank() != 0) return {};
-  return context_.session.send(StepDone{step_, step_metrics(report, norm_names_, norms_)});
-}
-
-Status Worker::measure_held_out() {
-  if (measured_ == step_ || dataset_->held_out().size() == 0) return {};
-  measured_ = step_;
-  enter("evaluation");
-  PLUMBLINE_ASSIGN(Json norms, held_out_metrics(model(), held_out(), context_.collective));
-  PLUMBLINE_ASSIGN(const Json judged, judged_metrics(model(), held_out(), context_.collective));
-  norms.merge_patch(judged);
-  for (const auto& [name, numbers] : norms.items())
-    log_info("step " + std::to_string(step_) + " held-out " + name + " loss " +
-             fixed(numbers.at("loss").get<double>(), 4) +
-             (numbers.contains("undesirable_rate")
-                  ? " undesirable rate " + fixed(numbers.at("undesirable_rate").get<double>(), 4)
-                  : ""));
-  if (rank() != 0) return {};
-  return context_.session.send(
-      StepDone{step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}});
-}
-
-/// Every rank writes its parts; the coordinator verifies, writes the manifest, renames, and says so.
-Status Worker::save_checkpoint() {
-  if (checkpointed_ == step_) return {};
-  enter("checkpoint");
-  const auto folder = context_.layout.partial_checkpoint(Step(step_));
-  PLUMBLINE_TRY(agree(context_.collective, rank() == 0 ? begin_checkpoint(folder) : Status{}));
-  PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
-                                                            dataset_->tokenizer(), state()));
-  for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(
-        context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
-                                          checkpoint_parts(model(), trainer_->optimizer(), dataset_->tokenizer())}));
-  const std::string hash = context_.session.committed(step_);
-  checkpointed_ = step_;
-  log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);
-  return {};
-}
-
-Status Worker::evaluate(const T5& model, std::int64_t step) {
-  enter("evaluation");
-  PLUMBLINE_ASSIGN(const auto rows, evaluate_rows(model, held_out(), context_.collective));
-  log_info("evaluated " + std::to_string(rows.size()) + " held-out examples at step " + std::to_string(step));
-  if (rank() != 0) return {};
-  const auto file = context_.layout.evaluation_rows(Step(step));
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
-  PLUMBLINE_TRY(write_evaluation(file, rows));
-  return announce("evaluation", step, file);
-}
-
-Status Worker::take_snapshot() {
-  if (pictured_ == step_) return {};
-  pictured_ = step_;
-  enter("snapshot");
-  const ProbeSet probe{&dataset_->held_out(),
-                       probe_rows(dataset_->held_out(), norms_.size(), config().snapshot.examples, config().seed),
-                       config().evaluate.batch_rows, config().train.max_source_tokens};
-  const Snapshot part = encode_probe_part(model(), probe, Step(step_), rank(), world(), context_.device);
-  const auto file = context_.layout.snapshot_part(Step(step_), rank());
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
-  PLUMBLINE_TRY(write_snapshot(file, part));
-  return announce("snapshot_part", step_, file);
-}
-
-/// The last lease is used up: the run is stopped here, or trained to its end.
-Status Worker::finish(const Lease& lease) {
-  PLUMBLINE_TRY(save_checkpoint());
-  if (!lease.stop) {
-    PLUMBLINE_TRY(measure_held_out());
-    PLUMBLINE_TRY(evaluate(model(), step_));
-    PLUMBLINE_TRY(take_snapshot());
-  }
-  enter("finished");
-  log_info((lease.stop ? "stopped by request at step " : "finished at step ") + std::to_string(step_));
-  return context_.session.send(Finished{step_});
-}
-
-Status Worker::announce(const std::string& kind, std::int64_t step, const std::filesystem::path& file) {
-  return context_.session.send(Artifact{kind, step, file.lexically_relative(context_.layout.root()).string()});
-}
-
-Result<bool> Worker::exists(const std::filesystem::path& file) {
-  std::error_code ec;
-  PLUMBLINE_ASSIGN(const auto answers,
-                   context_.collective.all_gather_bytes(std::filesystem::exists(file, ec) ? "yes" : "no"));
-  return answers.front() == "yes";
-}
-
-HeldOut Worker::held_out() const {
-  return {&config(), &*dataset_, &dataset_->tokenizer(), norms_, references_ ? &references_->held_out : nullptr};
-}
-
-CheckpointState Worker::state() const {
-  CheckpointState state;
-  state.step = Step(step_);
-  state.seed = config().seed;
-  state.dataset_hash = dataset_->content_hash();
-  state.tokenizer = dataset_->info().tokenizer;
-  state.fingerprint = context_.fingerprint;
-  state.base_sha256 = base_sha256_;
-  return state;
-}
-
-}  // namespace
+Ready TrainLoop::holding() const { return stages_->holding(); }
 
 }  // namespace plumbline

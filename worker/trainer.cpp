@@ -95,12 +95,27 @@ Result<std::unique_ptr<Trainer>> Trainer::make(const RunConfig& config, const Da
                                                Collective& collective) {
   PLUMBLINE_ASSIGN(auto norms, norm_objectives(config, dataset.info()));
   PLUMBLINE_ASSIGN(Plan plan, Plan::make(config.train, config.seed, dataset.train(), norms.size()));
-  return std::unique_ptr<Trainer>(
-      new Trainer(config, dataset, references, std::move(model), collective, std::move(norms), std::move(plan)));
+  auto optimizer = make_optimizer(config.optimizer, model->trained());
+  return std::unique_ptr<Trainer>(new Trainer(config, dataset, references, std::move(model), collective,
+                                              std::move(norms), std::move(plan), std::move(optimizer)));
+}
+
+std::unique_ptr<Trainer> Trainer::regroup(std::unique_ptr<Trainer> old, Collective& collective) {
+  const RunConfig config = old->config_;
+  const Dataset& dataset = old->dataset_;
+  const RowLogProbs* references = old->references_;
+  auto model = std::move(old->model_);
+  auto norms = std::move(old->norms_);
+  Plan plan = std::move(old->plan_);
+  auto optimizer = std::move(old->optimizer_);
+  old.reset();  // Its buffers are as large as the model: first free, then take.
+  return std::unique_ptr<Trainer>(new Trainer(config, dataset, references, std::move(model), collective,
+                                              std::move(norms), std::move(plan), std::move(optimizer)));
 }
 
 Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogProbs* references,
-                 std::unique_ptr<T5> model, Collective& collective, std::vector<NormObjective> norms, Plan plan)
+                 std::unique_ptr<T5> model, Collective& collective, std::vector<NormObjective> norms, Plan plan,
+                 std::unique_ptr<Optimizer> optimizer)
     : config_(config),
       dataset_(dataset),
       references_(references),
@@ -109,7 +124,7 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       plan_(std::move(plan)),
       lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
       ranks_(collective.size()),
-      optimizer_(make_optimizer(config.optimizer, model_->trained())),
+      optimizer_(std::move(optimizer)),
       batches_([&dataset, train = config.train,
                 device = std::as_const(*model_).parameters().flat().device()](const BatchesAhead::Rows& rows) {
         return make_batch(dataset.train(), rows, train.max_source_tokens, train.max_output_tokens, device);

@@ -49,6 +49,8 @@ class Trainer {
   static Result<std::unique_ptr<Trainer>> make(const RunConfig& config, const Dataset& dataset,
                                                const RowLogProbs* references, std::unique_ptr<T5> model,
                                                Collective& collective);
+  /// The same weights and optimizer in another group of ranks, which cuts the lanes anew. `old` is used up.
+  static std::unique_ptr<Trainer> regroup(std::unique_ptr<Trainer> old, Collective& collective);
   /// The step after `taken` earlier ones. A gradient that is not finite is a run error, and the weights stay as they
   /// were.
   Result<StepReport> step(std::int64_t taken);
@@ -59,7 +61,7 @@ class Trainer {
 
  private:
   Trainer(const RunConfig& config, const Dataset& dataset, const RowLogProbs* references, std::unique_ptr<T5> model,
-          Collective& collective, std::vector<NormObjective> norms, Plan plan);
+          Collective& collective, std::vector<NormObjective> norms, Plan plan, std::unique_ptr<Optimizer> optimizer);
   /// kto's z of the whole batch, before any loss: lanes and ranks are summed along the tree. Every rank takes part,
   /// whatever examples it holds.
   Status compute_kl(const GlobalBatch& batch, PhaseSeconds& phases);

@@ -193,9 +193,10 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
   if (config.workers.count > train.lanes)
     return wrong("workers.count is " + number(config.workers.count) + " and train.lanes only " + number(train.lanes),
                  "A worker holds at least one lane: take fewer workers, or more lanes (which makes another run).");
-  if (config.workers.launcher == "local" && config.workers.count > 1)
-    return wrong("workers.launcher is local and workers.count is " + number(config.workers.count),
-                 "The local launcher starts one worker; take mpirun or external for more.");
+  if (config.workers.min > config.workers.count)
+    return wrong(
+        "workers.min is " + number(config.workers.min) + " and workers.count only " + number(config.workers.count),
+        "Training would wait for workers that nobody starts.");
   if (config.model.init == kRandomInit)
     if (const auto message = wrong_buckets(config.model)) return wrong("model." + *message, "");
   PLUMBLINE_TRY(check_lora(config.lora, where));
@@ -215,10 +216,16 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
   if (!is_ip_address(config.control.bind))
     return wrong("control.bind is " + quoted_extract(config.control.bind) + ", not an IP address",
                  "For example 127.0.0.1 for this machine alone, or 0.0.0.0 for all of its addresses.");
-  if (config.control.worker_timeout_ms <= config.control.heartbeat_ms)
+  if (config.control.worker_timeout_ms != 0 && config.control.worker_timeout_ms <= config.control.heartbeat_ms)
     return wrong("control.worker_timeout_ms must be more than control.heartbeat_ms",
                  "A worker that is well is silent for as long as a heartbeat takes.");
   return {};
+}
+
+std::chrono::milliseconds worker_timeout(const ControlConfig& control, bool elastic) {
+  return std::chrono::milliseconds(control.worker_timeout_ms > 0 ? control.worker_timeout_ms
+                                   : elastic                     ? 4'000
+                                                                 : 60'000);
 }
 
 std::vector<std::string> lora_target_names() { return {"q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"}; }

@@ -3,6 +3,7 @@
 // in run_config_keys.hpp's describe() functions, from which parsing, `--set`, the resolved config.yaml
 // and docs/configuration.md are all made.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -142,11 +143,12 @@ struct SnapshotConfig {
 
 struct WorkersConfig {
   int count = 1;
-  std::string launcher = "auto";  ///< auto (local for one worker, mpirun for more), local, mpirun, external
+  int min = 1;                    ///< launcher local: with fewer, training waits for others
+  std::string launcher = "auto";  ///< auto, local, mpirun, external
   int threads = 1;                ///< compute threads a worker; part of the numeric fingerprint
   std::string device = "auto";    ///< auto, cpu, cuda
   double peak_gflops = 0;         ///< the most that one worker's device can reach, for MFU; 0: unknown
-  int max_restarts = 3;           ///< restarts of a died group in a row without a new checkpoint before the run fails
+  int max_restarts = 3;           ///< restarts in a row without progress before the run fails
   friend bool operator==(const WorkersConfig&, const WorkersConfig&) = default;
 };
 
@@ -154,9 +156,13 @@ struct ControlConfig {
   std::string bind = "127.0.0.1";  ///< an IP address of this machine, or 0.0.0.0 or :: for all
   int port = 0;                    ///< 0: any free port
   int heartbeat_ms = 250;
-  int worker_timeout_ms = 60000;  ///< a worker silent for longer is taken for dead and its group is restarted
+  int worker_timeout_ms = 0;  ///< a worker silent for longer is taken for dead; 0: as worker_timeout() says
   friend bool operator==(const ControlConfig&, const ControlConfig&) = default;
 };
+
+/// Losing a worker costs an elastic group a fraction of a second, and a static one a new start: 4 s and 60 s, unless
+/// the configuration says otherwise.
+std::chrono::milliseconds worker_timeout(const ControlConfig& control, bool elastic);
 
 struct RunConfig {
   std::string name = "run";

@@ -224,8 +224,11 @@ void describe(Visitor& v, WorkersConfig& c) {
   v.key("count", c.count, Bounds{.min = 1, .max = 4096}, "workers; `--workers` sets it too");
   v.key(
       "launcher", c.launcher, Choices{{"auto", "local", "mpirun", "external"}},
-      "what starts them: local (one worker on this machine), mpirun (one supervised group), external (a person does); "
-      "auto takes local for one worker and mpirun for more; `--launcher` sets it too");
+      "what starts them: local (on this machine, each by itself: when one dies the others go on), mpirun (one group, "
+      "started again as a whole), external (a person does); auto takes local, or mpirun for several workers where they "
+      "may compute on GPUs; `--launcher` sets it too");
+  v.key("min", c.min, Bounds{.min = 1, .max = 1e6},
+        "with launcher local: training waits for others when fewer are left; at most `count`");
   v.key("threads", c.threads, Bounds{.min = 1, .max = 1024},
         "compute threads of a worker; part of what fixes the weights' bits");
   v.key("device", c.device, Choices{{"auto", "cpu", "cuda"}},
@@ -233,8 +236,10 @@ void describe(Visitor& v, WorkersConfig& c) {
   v.key("peak_gflops", c.peak_gflops, Bounds{.min = 0, .max = 1e9},
         "the most GFLOP/s that one worker's device can reach, which `mfu` in metrics.jsonl is a share of (`./plumbline "
         "bench` measures a processor's); 0: unknown, no `mfu`");
-  v.key("max_restarts", c.max_restarts, Bounds{.min = 0, .max = 1e6},
-        "restarts of a group that died, without a new checkpoint in between, before the run fails");
+  v.key(
+      "max_restarts", c.max_restarts, Bounds{.min = 0, .max = 1e6},
+      "with launcher mpirun: restarts of a group that died, without a new checkpoint in between, before the run fails; "
+      "with local: losses without a new step in between after which workers are not started again");
 }
 
 template <class Visitor>
@@ -245,9 +250,10 @@ void describe(Visitor& v, ControlConfig& c) {
   v.key("port", c.port, Bounds{.min = 0, .max = 65535}, "its port; 0: any free one");
   v.key("heartbeat_ms", c.heartbeat_ms, Bounds{.min = 1, .max = 3.6e6},
         "milliseconds between a worker's signs of life");
-  v.key(
-      "worker_timeout_ms", c.worker_timeout_ms, Bounds{.min = 2, .max = 8.64e7},
-      "a worker that is silent for longer is taken for dead, and its group is started again; more than `heartbeat_ms`");
+  v.key("worker_timeout_ms", c.worker_timeout_ms, Bounds{.min = 0, .max = 8.64e7},
+        "a worker that is silent for longer is taken for dead; more than `heartbeat_ms`; 0: 4000 with launcher local, "
+        "60000 "
+        "with the others");
 }
 
 template <class Visitor>

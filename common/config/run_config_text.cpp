@@ -224,17 +224,17 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 ## What must agree
 
 - `train.lanes` is at most `train.global_batch`, and `workers.count` at most `train.lanes`.
-- `workers.launcher: local` goes with one worker.
+- `workers.min` is at most `workers.count`.
 - `lora.init` goes with `lora.rank`, and `lora.rank`, `lora.alpha` and `lora.targets` are those of its `adapter_config.json`.
 - `evaluate.patience` goes with `evaluate.every` and `evaluate.judged`.
 - `checkpoint.keep_best` goes with `evaluate.every`; a checkpoint is measured when both come at its step.
-- `control.worker_timeout_ms` is more than `control.heartbeat_ms`.
+- `control.worker_timeout_ms` is 0, or more than `control.heartbeat_ms`.
 
 ## What changes the weights
 
 For one dataset and one kind of machine, everything but `name`, `compare`, `evaluate.every`,
 `evaluate.examples`, `evaluate.generations`, `evaluate.max_new_tokens`, `checkpoint`, `snapshot`, `workers.count`,
-`workers.launcher`, `workers.peak_gflops`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them,
+`workers.min`, `workers.launcher`, `workers.peak_gflops`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them,
 unless `evaluate.patience` is set: then what is measured, and when, decides where the run ends.
 )";
 }

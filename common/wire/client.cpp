@@ -1,5 +1,6 @@
 #include "common/wire/client.hpp"
 
+#include <atomic>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -68,7 +69,7 @@ Result<Connection> open_connection(const std::filesystem::path& run_dir, const C
                                    Deadline deadline) {
   const CoordinatorAddress& address = credentials.address;
   PLUMBLINE_ASSIGN(const TlsContext context, TlsContext::make(credentials.secret));
-  auto socket = connect_tcp(address.host, address.port, deadline);
+  auto socket = connect_to_host(address.host, address.port, deadline);
   if (socket.has_error()) return no_coordinator("no coordinator answers at " + to_string(socket.error()), run_dir);
   SecureStream stream(std::move(socket).value(), context, TlsSide::kClient);
   const Status shaken = stream.shake_hands(deadline);
@@ -91,8 +92,7 @@ Result<Welcome> introduce(Connection& connection, const Hello& hello, const std:
   PLUMBLINE_TRY(connection.send(to_frame(hello, Generation()), deadline));
   auto answer = next_message(
       connection, deadline,
-      environment_error("the coordinator did not let us in in time", run_dir.string(),
-                        "It waits for every worker of the group; see its log and those of the other workers."));
+      environment_error("the coordinator did not let us in in time", run_dir.string(), "Its log says what it does."));
   if (answer.has_error() && connection.hung_up())
     return no_coordinator("the coordinator hung up before it let us in", run_dir);
   if (answer.has_error()) return answer.error();
@@ -110,6 +110,8 @@ struct ControlClient::State {
   Connection connection;
   Role role;
   Welcome welcome;
+  Generation heard;                   ///< of what is received; only receive() uses it
+  std::atomic<std::uint64_t> spoken;  ///< generation of what is sent
   std::mutex sending = {};
   bool broken = false;  ///< by a send that failed half-way; guarded by `sending`
 };
@@ -125,15 +127,19 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& run_di
   PLUMBLINE_ASSIGN(const Credentials credentials, read_credentials(run_dir));
   PLUMBLINE_ASSIGN(Connection connection, open_connection(run_dir, credentials, deadline));
   PLUMBLINE_ASSIGN(Welcome welcome, introduce(connection, hello, run_dir, deadline));
-  return ControlClient(std::unique_ptr<State>(new State{std::move(connection), hello.role, std::move(welcome)}));
+  const Generation generation = welcome.generation;
+  return ControlClient(std::unique_ptr<State>(
+      new State{std::move(connection), hello.role, std::move(welcome), generation, generation.value()}));
 }
 
 const Welcome& ControlClient::welcome() const { return state_->welcome; }
 
+void ControlClient::speak_in(Generation generation) { state_->spoken = generation.value(); }
+
 Status ControlClient::send(const Message& message) {
   const std::lock_guard lock(state_->sending);
   if (state_->broken) return run_error("the connection was lost", "control plane");
-  Status sent = state_->connection.send(to_frame(message, state_->welcome.generation), after(kSendTimeout));
+  Status sent = state_->connection.send(to_frame(message, Generation(state_->spoken)), after(kSendTimeout));
   state_->broken = sent.has_error();
   return sent;
 }
@@ -141,12 +147,16 @@ Status ControlClient::send(const Message& message) {
 Result<std::optional<Message>> ControlClient::receive(std::chrono::milliseconds timeout) {
   PLUMBLINE_ASSIGN(const std::optional<Frame> frame, state_->connection.receive(after(timeout)));
   if (!frame) return std::optional<Message>();
-  // A command-line client asks about the run, whatever its generation; a worker belongs to one.
-  if (state_->role == Role::kWorker && frame->generation != state_->welcome.generation)
-    return run_error("a message of generation " + std::to_string(frame->generation.value()) +
-                         " came to a worker of generation " + std::to_string(state_->welcome.generation.value()),
-                     "control plane");
   PLUMBLINE_ASSIGN(Message message, from_frame(*frame));
+  // A command-line client asks about the run, whatever its generation; a worker is in one at a time.
+  if (state_->role == Role::kWorker) {
+    const auto* assignment = std::get_if<Assignment>(&message);
+    if (assignment != nullptr && assignment->generation >= state_->heard) state_->heard = assignment->generation;
+    if (frame->generation != state_->heard)
+      return run_error("a message of generation " + std::to_string(frame->generation.value()) +
+                           " came to a worker of generation " + std::to_string(state_->heard.value()),
+                       "control plane");
+  }
   return std::optional<Message>(std::move(message));
 }
 

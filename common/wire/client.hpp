@@ -22,9 +22,11 @@ class ControlClient {
   ~ControlClient();
 
   [[nodiscard]] const Welcome& welcome() const;
+  /// From now on what is sent is of this generation: until it is called, of the welcome's. Thread-safe.
+  void speak_in(Generation generation);
   Status send(const Message& message);
-  /// The next message; nothing at the timeout; an error when the connection ended or a frame was bad. A frame of
-  /// another generation is an error too.
+  /// The next message; nothing at the timeout; an error when the connection ended or a frame was bad. A worker's frame
+  /// of another generation than its newest Assignment (before the first: than the welcome) is an error too.
   Result<std::optional<Message>> receive(std::chrono::milliseconds timeout);
 
  private:

@@ -19,11 +19,21 @@ constexpr std::size_t kHashDigits = 64;  // SHA-256
 constexpr std::size_t kMaxHex = 4096;    // group, NCCL id
 
 constexpr std::array<const char*, std::variant_size_v<Message>> kNames{
-    "Hello",  "Welcome", "Lease",    "Heartbeat",     "StepDone",    "PartWritten", "Committed", "Artifact",
-    "NcclId", "Failed",  "Finished", "StatusRequest", "StatusReply", "StopRequest", "StopReply"};
+    "Hello",     "Welcome",    "Lease",  "Heartbeat", "StepDone",      "PartWritten", "Committed",
+    "Artifact",  "NcclId",     "Failed", "Finished",  "StatusRequest", "StatusReply", "StopRequest",
+    "StopReply", "Assignment", "Ready",  "Regroup",   "Dismissal"};
 constexpr std::array<const char*, 3> kArtifactKinds{"evaluation", "snapshot", "snapshot_part"};
 
 const char* role_name(Role role) { return role == Role::kWorker ? "worker" : "client"; }
+
+/// "host:port", as one worker says where others reach it.
+bool is_host_and_port(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return false;
+  const std::string_view port = std::string_view(text).substr(colon + 1);
+  return !port.empty() && port.size() <= 5 &&
+         std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
 
 /// Reads members of a payload. The first one that does not fit is kept as the error, and later reads do nothing.
 class Fields {
@@ -35,9 +45,23 @@ class Fields {
     if (read(key, value) && (value < least || value > most)) refuse(key, "is out of range");
   }
   void step(const char* key, std::int64_t& value) { number<std::int64_t>(key, value, 0, kMaxStep); }
+  /// A step, or -1 for none.
+  void step_or_none(const char* key, std::int64_t& value) { number<std::int64_t>(key, value, -1, kMaxStep); }
+  void generation(const char* key, Generation& value) {
+    std::uint64_t number = 0;
+    this->number<std::uint64_t>(key, number, 0, std::numeric_limits<std::uint64_t>::max());
+    value = Generation(number);
+  }
   void flag(const char* key, bool& value) { read(key, value); }
   void text(const char* key, std::string& value, std::size_t max_bytes) {
     if (read(key, value) && value.size() > max_bytes) refuse(key, "is too long");
+  }
+  void texts(const char* key, std::vector<std::string>& values, std::size_t most, std::size_t max_bytes) {
+    if (!read(key, values)) return;
+    const bool fits = values.size() <= most && std::all_of(values.begin(), values.end(), [&](const std::string& text) {
+                        return text.size() <= max_bytes;
+                      });
+    if (!fits) refuse(key, "is too long");
   }
   void hex(const char* key, std::string& value, std::size_t least, std::size_t most) {
     if (read(key, value) && !is_hex(value, least, most)) refuse(key, "is not hex of the right length");
@@ -87,37 +111,34 @@ Json write(const Hello& m) {
           {"host", m.host},
           {"pid", m.pid},
           {"group", m.group},
+          {"mesh", m.mesh},
           {"fingerprint", m.fingerprint}};
 }
 void read(Fields& f, Hello& m) {
   std::string role;
   f.one_of("role", role, std::array{"worker", "client"});
   m.role = role == "client" ? Role::kClient : Role::kWorker;
-  f.number("world", m.world, 1, kMaxRanks);
-  f.number("rank", m.rank, 0, m.world - 1);
+  f.number("world", m.world, 0, kMaxRanks);
+  f.number("rank", m.rank, 0, m.world > 0 ? m.world - 1 : kMaxRanks);
   f.text("host", m.host, kMaxName);
   f.number<std::int64_t>("pid", m.pid, 0, std::numeric_limits<std::int64_t>::max());
   f.hex("group", m.group, 0, kMaxHex);
+  f.text("mesh", m.mesh, kMaxName);
+  f.require(m.world > 0 || m.role == Role::kClient || is_host_and_port(m.mesh), "an elastic worker has no address");
   f.text("fingerprint", m.fingerprint, kMaxName);
 }
 
-Json write(const Welcome& m) {
-  return {{"generation", m.generation.value()}, {"resume_from", m.resume_from}, {"start_step", m.start_step}};
-}
+Json write(const Welcome& m) { return {{"generation", m.generation.value()}, {"under_way", m.under_way}}; }
 void read(Fields& f, Welcome& m) {
-  std::uint64_t generation = 0;
-  f.number<std::uint64_t>("generation", generation, 0, std::numeric_limits<std::uint64_t>::max());
-  m.generation = Generation(generation);
-  f.text("resume_from", m.resume_from, kMaxName);
-  if (!m.resume_from.empty()) f.inner_path("resume_from", m.resume_from);
-  f.step("start_step", m.start_step);
+  f.generation("generation", m.generation);
+  f.flag("under_way", m.under_way);
 }
 
 Json write(const Lease& m) {
   return {{"id", m.id.value()},     {"first_step", m.first_step},
           {"end_step", m.end_step}, {"lane_begin", m.lane_begin},
           {"lane_end", m.lane_end}, {"last", m.last},
-          {"stop", m.stop}};
+          {"stop", m.stop},         {"regroup", m.regroup}};
 }
 void read(Fields& f, Lease& m) {
   std::uint64_t id = 0;
@@ -129,6 +150,7 @@ void read(Fields& f, Lease& m) {
   f.number("lane_end", m.lane_end, 0, kMaxRanks);
   f.flag("last", m.last);
   f.flag("stop", m.stop);
+  f.flag("regroup", m.regroup);
   f.require(m.first_step <= m.end_step, "the lease ends before its first step");
   f.require(m.lane_begin <= m.lane_end, "the lease's lanes end before they begin");
 }
@@ -200,6 +222,49 @@ void read(Fields&, StopRequest&) {}
 
 Json write(const StopReply& m) { return {{"message", clipped(m.message)}}; }
 void read(Fields& f, StopReply& m) { f.text("message", m.message, kMaxText + 2); }
+
+Json write(const Assignment& m) {
+  return {{"generation", m.generation.value()},
+          {"rank", m.rank},
+          {"world", m.world},
+          {"resume_from", m.resume_from},
+          {"start_step", m.start_step},
+          {"source", m.source},
+          {"mesh", m.mesh},
+          {"key", m.key},
+          {"checkpointed", m.checkpointed},
+          {"measured", m.measured},
+          {"pictured", m.pictured}};
+}
+void read(Fields& f, Assignment& m) {
+  f.generation("generation", m.generation);
+  f.number("world", m.world, 1, kMaxRanks);
+  f.number("rank", m.rank, 0, m.world - 1);
+  f.text("resume_from", m.resume_from, kMaxName);
+  if (!m.resume_from.empty()) f.inner_path("resume_from", m.resume_from);
+  f.step("start_step", m.start_step);
+  f.number("source", m.source, -1, m.world - 1);
+  f.texts("mesh", m.mesh, kMaxRanks, kMaxName);
+  f.require(m.mesh.empty() || std::ssize(m.mesh) == m.world, "the mesh has not one address a rank");
+  f.require(std::all_of(m.mesh.begin(), m.mesh.end(), is_host_and_port), "the mesh has an address without a port");
+  f.hex("key", m.key, 0, kHashDigits);
+  f.step_or_none("checkpointed", m.checkpointed);
+  f.step_or_none("measured", m.measured);
+  f.step_or_none("pictured", m.pictured);
+}
+
+Json write(const Ready& m) { return {{"step", m.step}, {"weights", m.weights}}; }
+void read(Fields& f, Ready& m) {
+  f.step_or_none("step", m.step);
+  f.hex("weights", m.weights, 0, kHashDigits);
+  f.require((m.step < 0) == m.weights.empty(), "a state has a step and a digest, or neither");
+}
+
+Json write(const Regroup& m) { return {{"reason", clipped(m.reason)}}; }
+void read(Fields& f, Regroup& m) { f.text("reason", m.reason, kMaxText + 2); }
+
+Json write(const Dismissal&) { return Json::object(); }
+void read(Fields&, Dismissal&) {}
 
 template <std::size_t I>
 Result<Message> parse(const Json& payload) {

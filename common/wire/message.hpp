@@ -2,19 +2,23 @@
 // unknown or malformed one is an Error, never an exception.
 //
 //   coordinator                                    worker (rank r of n)
-//              <---------------------------------  Hello                   rank, world, fingerprint
-//   Welcome    --------------------------------->                          generation, assignment
+//              <---------------------------------  Hello                   who it is
+//   Welcome    --------------------------------->                          the worker is in
+//              <---------------------------------  Ready                   elastic: between two generations, with the
+//                                                                          state that it holds
+//   Assignment --------------------------------->                          a generation begins: rank, where to start
 //   Lease      --------------------------------->                          lanes for steps [first, end); extended in
 //   time
 //              <---------------------------------  Heartbeat               every rank, step and phase
 //              <---------------------------------  StepDone (rank 0)       metrics of a committed step
 //              <---------------------------------  PartWritten             a checkpoint part is on disk
 //   Committed  --------------------------------->                          manifest in place, journal written
-//              <---------------------------------  Artifact                evaluation or snapshot file
-//              written
+//              <---------------------------------  Artifact                evaluation or snapshot file written
 //              <---------------------------------  NcclId (rank 0)   ----> relayed to the other ranks
+//   Regroup    --------------------------------->                          elastic: leave the generation, say Ready
 //              <---------------------------------  Failed                  the worker's error, before it exits
 //              <---------------------------------  Finished                trained, checkpointed, evaluated
+//   Dismissal  --------------------------------->                          elastic: the run needs this worker no more
 //
 //   A command-line client says Hello with role "client", then StatusRequest or StopRequest.
 #pragma once
@@ -33,16 +37,16 @@ enum class Role { kWorker, kClient };
 
 struct Hello {
   Role role = Role::kWorker;
-  int rank = 0, world = 1;  ///< worker only
+  int rank = 0, world = 1;  ///< worker only; world 0: of an elastic group, and `rank` is the worker's number
   std::string host;
   std::int64_t pid = 0;
   std::string group;        ///< random hex that all ranks of one launched group share
+  std::string mesh;         ///< elastic: "host:port" where the other workers reach it
   std::string fingerprint;  ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
 };
 struct Welcome {
-  Generation generation;
-  std::string resume_from;  ///< checkpoint folder relative to the run directory; empty: from the start model
-  std::int64_t start_step = 0;
+  Generation generation;   ///< that is, or was last
+  bool under_way = false;  ///< elastic: others train already; prepare to join them before saying Ready
 };
 struct Lease {
   LeaseId id;
@@ -51,6 +55,7 @@ struct Lease {
   int lane_begin = 0, lane_end = 0;  ///< this rank's lanes
   bool last = false;                 ///< no lease follows: finish (final checkpoint, …) at end_step
   bool stop = false;                 ///< with last: stopped by request, so no final evaluation
+  bool regroup = false;              ///< with last: not the run's end; say Ready there, another generation follows
 };
 struct Heartbeat {
   std::int64_t step = 0;
@@ -86,6 +91,25 @@ struct Failed {
 struct Finished {
   std::int64_t step = 0;
 };
+/// All ranks of a generation get theirs together.
+struct Assignment {
+  Generation generation;
+  int rank = 0, world = 1;
+  std::string resume_from;  ///< checkpoint folder relative to the run directory; empty: from the start model
+  std::int64_t start_step = 0;
+  int source = -1;                ///< rank whose state everybody takes; -1: from the files
+  std::vector<std::string> mesh;  ///< elastic: "host:port" by rank
+  std::string key;                ///< elastic: 64 hex digits that the ranks of this generation prove themselves with
+  std::int64_t checkpointed = -1, measured = -1, pictured = -1;  ///< steps of what is recorded already
+};
+struct Ready {
+  std::int64_t step = -1;  ///< of the weights it holds; -1: none
+  std::string weights;     ///< hex digest of weights and optimizer state; empty: none
+};
+struct Regroup {
+  std::string reason;
+};
+struct Dismissal {};
 struct StatusRequest {};
 struct StatusReply {
   Json status = Json::object();
@@ -95,8 +119,9 @@ struct StopReply {
   std::string message;
 };
 
-using Message = std::variant<Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId,
-                             Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply>;
+using Message =
+    std::variant<Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId, Failed, Finished,
+                 StatusRequest, StatusReply, StopRequest, StopReply, Assignment, Ready, Regroup, Dismissal>;
 
 /// The type number is the variant index + 1.
 Frame to_frame(const Message& message, Generation generation);

@@ -10,7 +10,7 @@ constexpr const char* kWhere = "control plane";
 
 Result<SecureStream> SecureStream::connect(const std::string& host, int port, const TlsContext& context,
                                            Deadline deadline, TlsEnd* end) {
-  PLUMBLINE_ASSIGN(FileDescriptor socket, connect_tcp(host, port, deadline));
+  PLUMBLINE_ASSIGN(FileDescriptor socket, connect_to_host(host, port, deadline));
   SecureStream stream(std::move(socket), context, TlsSide::kClient);
   const Status shaken = stream.shake_hands(deadline);
   if (end != nullptr) *end = stream.end();

@@ -16,7 +16,7 @@ namespace plumbline {
 
 class SecureStream {
  public:
-  /// Connects and shakes hands. Errors: connect_tcp's; a run error when the handshake fails, and then `end`, where
+  /// Connects and shakes hands. Errors: connect_to_host's; a run error when the handshake fails, and then `end`, where
   /// given, says why (kNone: it took longer than the deadline).
   static Result<SecureStream> connect(const std::string& host, int port, const TlsContext& context, Deadline deadline,
                                       TlsEnd* end = nullptr);

@@ -17,9 +17,16 @@ enum class Wait { kReady, kTimedOut };
 /// the past looks once.
 Wait wait_for(int descriptor, Readiness readiness, Deadline deadline);
 
-/// A connected socket without Nagle's delay. Tries each address of the host; an environment error that names
-/// "host:port" when the name is unknown or none accepts in time.
-Result<FileDescriptor> connect_tcp(const std::string& host, int port, Deadline deadline);
+/// A connected socket, non-blocking and without Nagle's delay, to the first address of the host that accepts before the
+/// deadline; an environment error that names "host:port" when the name is unknown or none does.
+Result<FileDescriptor> connect_to_host(const std::string& host, int port, Deadline deadline);
+
+struct ListeningSocket {
+  FileDescriptor socket;  ///< non-blocking
+  int port = 0;
+};
+/// Listens on an address of this machine; port 0: any free one. An environment error names both.
+Result<ListeningSocket> listen_on(const std::string& host, int port);
 
 /// "No such file or directory" for ENOENT.
 std::string system_reason(int error);

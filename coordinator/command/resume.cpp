@@ -21,11 +21,26 @@ struct ResumeOptions {
 
 /// Keys that may change in the middle of a run. Any other would make its second part another computation than its
 /// first.
-constexpr auto kChangeable = std::to_array<std::string_view>(
-    {"name", "compare", "train.steps", "evaluate.every", "evaluate.patience", "snapshot.every", "train.activations",
-     "checkpoint.every", "checkpoint.keep", "checkpoint.keep_every", "checkpoint.keep_best", "workers.count",
-     "workers.launcher", "workers.peak_gflops", "workers.max_restarts", "control.bind", "control.port",
-     "control.heartbeat_ms", "control.worker_timeout_ms"});
+constexpr auto kChangeable = std::to_array<std::string_view>({"name",
+                                                              "compare",
+                                                              "train.steps",
+                                                              "evaluate.every",
+                                                              "evaluate.patience",
+                                                              "snapshot.every",
+                                                              "train.activations",
+                                                              "checkpoint.every",
+                                                              "checkpoint.keep",
+                                                              "checkpoint.keep_every",
+                                                              "checkpoint.keep_best",
+                                                              "workers.count",
+                                                              "workers.min",
+                                                              "workers.launcher",
+                                                              "workers.peak_gflops",
+                                                              "workers.max_restarts",
+                                                              "control.bind",
+                                                              "control.port",
+                                                              "control.heartbeat_ms",
+                                                              "control.worker_timeout_ms"});
 
 Status check_changeable(const std::string& key) {
   if (std::find(kChangeable.begin(), kChangeable.end(), key) != kChangeable.end()) return {};

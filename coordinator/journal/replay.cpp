@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "coordinator/journal/journal.hpp"
 
 namespace plumbline {
@@ -33,6 +35,7 @@ RunRecord replay(const std::vector<JournalEntry>& entries) {
       if (run.fingerprint.empty()) run.fingerprint = member<std::string>(data, "fingerprint", "");
       forget_rates_beyond(member<std::int64_t>(data, "start_step", 0));
     }
+    if (event == "snapshot_aggregated") run.pictured = std::max(run.pictured, member<std::int64_t>(data, "step", -1));
     if (event == "rate_measured") {
       const auto step = member<std::int64_t>(data, "step", 0);
       forget_rates_beyond(step - 1);

@@ -29,6 +29,16 @@ Status check_worker_program(const fs::path& program) {
       "name it in $PLUMBLINE_WORKER_PROGRAM.");
 }
 
+namespace {
+
+/// Elastic groups have not been seen to work on GPUs yet, so several workers there are one static group.
+bool may_use_gpus(const WorkersConfig& workers) {
+  std::error_code ignored;
+  return workers.device == "cuda" || (workers.device == "auto" && fs::exists("/dev/nvidia0", ignored));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int workers, const RunLayout& layout) {
   if (workers < 1) return usage_error("at least one worker is needed", "workers.count");
   if (workers > config.train.lanes)
@@ -39,10 +49,7 @@ Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int wor
   WorkerCommand command{worker_program(), fs::absolute(layout.root(), ignored).lexically_normal(), {}};
   command.log = RunLayout(command.run).logs() / "launcher.log";
   std::string name = config.workers.launcher;
-  if (name == "auto") name = workers == 1 ? "local" : "mpirun";
-  if (name == "local" && workers > 1)
-    return usage_error(fmt::format("the launcher local starts one worker, not {}", workers), "workers.launcher",
-                       "Use --launcher mpirun, or leave the choice to auto.");
+  if (name == "auto") name = workers > 1 && may_use_gpus(config.workers) ? "mpirun" : "local";
   if (name == "local") return make_local_launcher(std::move(command));
   if (name == "mpirun") return make_mpirun_launcher(std::move(command));
   if (name == "external") return make_external_launcher(std::move(command));

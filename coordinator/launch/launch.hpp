@@ -1,6 +1,6 @@
-// Launchers start a group of workers and say what became of it. A group is one unit: it lives while its launcher's
-// process lives. No Asio here: the caller waits on `pidfd()` (readable when the process has ended) or, for a group that
-// a person starts, on nothing.
+// Launchers start workers and say what became of them. What start() starts is one unit, which lives while its process
+// lives: a whole static group, or one worker of an elastic group. No Asio here: the caller waits on `pidfd()` (readable
+// when the process has ended) or, for a group that a person starts, on nothing.
 //
 // A started process runs in a process group of its own (Ctrl-C in a terminal reaches the coordinator alone), reads
 // /dev/null, appends to logs/launcher.log, and gets SIGTERM from the kernel when the thread that called start() ends;
@@ -43,7 +43,8 @@ class WorkerGroup {
 };
 
 struct LaunchRequest {
-  int workers = 1;
+  int workers = 1;    ///< of a static group
+  int number = 0;     ///< of an elastic group's worker
   std::string group;  ///< random hex: PLUMBLINE_GROUP in the workers' environment
   Generation generation;
 };
@@ -52,6 +53,8 @@ class Launcher {
  public:
   virtual ~Launcher() = default;
   [[nodiscard]] virtual std::string name() const = 0;  ///< "local", "mpirun", "external"
+  /// Each call of start() starts one worker of a group whose workers come and go; otherwise a whole group.
+  [[nodiscard]] virtual bool elastic() const { return false; }
   /// Can it work here? An environment error that says what to install when not (no mpirun: "openmpi-bin").
   [[nodiscard]] virtual Status check() const = 0;
   /// The command line, shell-quoted, for logs and for a person who starts it (external).
@@ -61,8 +64,8 @@ class Launcher {
   [[nodiscard]] virtual bool restarts() const = 0;
 };
 
-/// `config.workers.launcher` "auto" becomes "local" for one worker and "mpirun" for more; "local" with more than one is
-/// a usage error, and so are more workers than `train.lanes`. Workers' standard output and error go to
+/// `config.workers.launcher` "auto" becomes "local", or "mpirun" for several workers where they may compute on GPUs.
+/// More workers than `train.lanes` are a usage error. Workers' standard output and error go to
 /// logs/launcher.log. The worker program is found beside this program (or at $PLUMBLINE_WORKER_PROGRAM); where it is
 /// missing check() says how to build it.
 Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int workers, const RunLayout& layout);

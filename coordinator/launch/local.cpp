@@ -1,4 +1,4 @@
-// `local`: one worker on this machine, without a collective.
+// `local`: workers on this machine, each a process of its own, in an elastic group.
 #include "coordinator/launch/backends.hpp"
 #include "coordinator/launch/process.hpp"
 
@@ -10,14 +10,17 @@ class LocalLauncher final : public Launcher {
   explicit LocalLauncher(WorkerCommand command) : command_(std::move(command)) {}
   [[nodiscard]] std::string name() const override { return "local"; }
   [[nodiscard]] Status check() const override { return check_worker_program(command_.worker); }
-  [[nodiscard]] std::string command(const LaunchRequest&) const override { return shell_quote(argv()); }
+  [[nodiscard]] bool elastic() const override { return true; }
+  [[nodiscard]] std::string command(const LaunchRequest& request) const override { return shell_quote(argv(request)); }
   Result<std::unique_ptr<WorkerGroup>> start(const LaunchRequest& request) override {
-    return start_process({argv(), worker_environment(request.group), command_.log});
+    return start_process({argv(request), worker_environment(request.group), command_.log});
   }
   [[nodiscard]] bool restarts() const override { return true; }
 
  private:
-  [[nodiscard]] std::vector<std::string> argv() const { return {command_.worker, "--join", command_.run}; }
+  [[nodiscard]] std::vector<std::string> argv(const LaunchRequest& request) const {
+    return {command_.worker, "--join", command_.run, "--worker", std::to_string(request.number)};
+  }
   WorkerCommand command_;
 };
 

@@ -13,21 +13,37 @@
 namespace plumbline {
 namespace action {
 
-/// Launch `workers` workers, and answer with GroupStarted or GroupNotStarted.
+/// Launch `workers` workers (of an elastic group: numbers 0 and on), and answer with GroupStarted or GroupNotStarted.
 struct StartGroup {
   Generation generation;
   int workers = 1;
+};
+/// Elastic: launch the worker `number` of the group, in place of one that has gone. WorkerExited when that fails.
+struct StartWorker {
+  int number = 0;
+  std::string group;
+};
+/// Elastic: end this worker's process, by force. WorkerExited follows, where it was still there.
+struct KillWorker {
+  int number = 0;
 };
 /// Ask the group's processes to end, or (by force) end them.
 struct EndGroup {
   bool by_force = false;
 };
 
+/// The worker is in; what it says counts from now on. `under_way`: others train already.
 struct Welcome {
   ConnectionId connection;
   Generation generation;
+  bool under_way = false;
+};
+/// To a welcomed worker, at the beginning of a generation. The message's resume_from and key are for the shell to fill
+/// in: it knows where checkpoints lie, and a secret.
+struct Assign {
+  ConnectionId connection;
   std::optional<Step> resume_from;
-  Step start;
+  Assignment assignment;
 };
 /// To a welcomed worker.
 struct Send {
@@ -82,9 +98,10 @@ struct Note {};
 enum class Tone { kQuiet, kInfo, kWarning };  ///< at which level the reason is logged: debug, info, warn
 
 struct Action {
-  std::variant<action::StartGroup, action::EndGroup, action::Welcome, action::Send, action::Drop,
-               action::StoreCheckpoint, action::VerifyCheckpoint, action::PruneCheckpoints, action::AggregateSnapshot,
-               action::AppendJournal, action::AppendMetrics, action::EndRun, action::Note>
+  std::variant<action::StartGroup, action::StartWorker, action::KillWorker, action::EndGroup, action::Welcome,
+               action::Assign, action::Send, action::Drop, action::StoreCheckpoint, action::VerifyCheckpoint,
+               action::PruneCheckpoints, action::AggregateSnapshot, action::AppendJournal, action::AppendMetrics,
+               action::EndRun, action::Note>
       what;
   std::string reason;
   Tone tone = Tone::kQuiet;

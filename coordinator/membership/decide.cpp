@@ -9,17 +9,29 @@ namespace plumbline {
 Decision decide(const RunFacts& facts, RunState state, const Event& event, SteadyTime now) {
   Transition transition(facts, std::move(state), now);
   std::visit([&](const auto& what) { transition.on(what); }, event);
-  transition.conclude_when_gone();
+  transition.settle();
   return std::move(transition).result();
+}
+
+void Transition::settle() {
+  if (facts_.elastic) {
+    regroup_when_ready();
+    grow_when_possible();
+    conclude_elastic_when_gone();
+  }
+  conclude_when_gone();
 }
 
 /// What has to happen when nothing happens.
 void Transition::on(const event::Tick&) {
+  if (facts_.elastic && has_group()) look_for_silence();
   switch (state_.phase) {
     case GroupPhase::kNone:
     case GroupPhase::kOver:
+    case GroupPhase::kRegrouping:
       return;
     case GroupPhase::kGathering:
+      if (facts_.elastic) return;
       if (state_.world == 0 && !facts_.supervised) return;  // A person takes as long as it takes.
       if (now_ - state_.phase_since <= facts_.join_timeout || state_.verifying) return;
       state_.cause =
@@ -35,6 +47,7 @@ void Transition::on(const event::Tick&) {
       }
       if (state_.failure && now_ - state_.failure_at > facts_.failure_grace)
         return end_group("a worker failed, and the others do not end by themselves");
+      if (facts_.elastic) return;
       for (const auto& [rank, member] : state_.members) {
         const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(now_ - member.last_heard);
         if (member.connected && !member.failed && silence > facts_.worker_timeout)
@@ -58,8 +71,9 @@ void Transition::drop_orphans() {
 }
 
 int Transition::connected() const {
-  return static_cast<int>(
-      std::count_if(state_.members.begin(), state_.members.end(), [](const auto& m) { return m.second.connected; }));
+  const auto is_connected = [](const auto& m) { return m.second.connected; };
+  return static_cast<int>(std::count_if(state_.members.begin(), state_.members.end(), is_connected) +
+                          std::count_if(state_.newcomers.begin(), state_.newcomers.end(), is_connected));
 }
 
 std::string Transition::rank_name(int rank) const {
@@ -81,6 +95,8 @@ std::string describe_phase(const RunState& state) {
       const auto first = state.members.find(0);
       return first == state.members.end() ? "training" : first->second.phase;
     }
+    case GroupPhase::kRegrouping:
+      return state.stop_requested ? "stopping" : "regrouping";
     case GroupPhase::kEnding:
       return state.stop_requested ? "stopping" : "ending the workers";
     case GroupPhase::kOver:

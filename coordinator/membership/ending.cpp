@@ -24,7 +24,8 @@ void Transition::on(const event::StopRequested& stop) {
     return end_group("the stop is not to wait", /*by_force=*/true);
   }
   if (state_.phase == GroupPhase::kTraining) return stop_training();
-  if (state_.phase != GroupPhase::kGathering) return;  // Ending: the end sees it. None: the start sees it.
+  // Ending: the end sees it. None, regrouping: the next beginning sees it.
+  if (state_.phase != GroupPhase::kGathering) return;
   state_.cause = EndCause{EndCause::Kind::kStopped, {}};
   end_group("the run is to stop");
 }
@@ -47,7 +48,7 @@ void Transition::end_group(const std::string& reason, bool by_force) {
   if (!state_.end_asked) state_.end_asked_at = now_;
   state_.end_asked = true;
   state_.killed = state_.killed || by_force;
-  if (!state_.welcomed) send_away();
+  if (!state_.assigned) send_away();
   if (facts_.supervised) {
     if (!state_.exited) act(action::EndGroup{state_.killed}, "ending the workers: " + reason, Tone::kInfo);
     return;
@@ -88,11 +89,15 @@ void Transition::lose(int rank, const std::string& reason) {
 }
 
 void Transition::on(const event::ConnectionLost& lost) {
-  const auto found = std::find_if(state_.members.begin(), state_.members.end(), [&](const auto& m) {
-    return m.second.connected && m.second.connection == lost.connection;
-  });
-  if (found == state_.members.end()) return;
-  auto& [rank, member] = *found;
+  const std::optional<Place> place = place_of(lost.connection);
+  if (!place) return;
+  Member& member = *place->member;
+  const int rank = place->rank;
+  if (facts_.elastic) {
+    member.connected = false;
+    if (!has_group() || state_.all_finished) return;
+    return rank < 0 ? lose_newcomer(member.number, lost.reason) : lose_worker(rank, lost.reason);
+  }
   const bool is_consequence = lost_after_a_failure();
   member.connected = false;
   const bool expected = member.finished || member.failed || is_consequence || state_.end_asked || state_.cause;
@@ -147,7 +152,7 @@ void Transition::conclude() {
   if (failed_of_its_own()) return end_failed(*state_.failure);
   if (state_.stop_requested) return end_stopped();
   const int status = state_.exited ? state_.exited->status : 0;
-  if (!state_.cause && !state_.welcomed && (status == 2 || status == 3 || status == 6))
+  if (!state_.cause && !state_.assigned && (status == 2 || status == 3 || status == 6))
     return end_failed({static_cast<ErrorCode>(status), "the workers did not start: their launcher " + how,
                        facts_.log_place, "What they said is at the end of that file."});
   if (!state_.cause)
@@ -200,7 +205,7 @@ void Transition::forget_group() {
   state_.cause.reset();
   state_.failure.reset();
   state_.exited.reset();
-  state_.all_finished = state_.end_asked = state_.killed = state_.welcomed = false;
+  state_.all_finished = state_.end_asked = state_.killed = state_.assigned = false;
   state_.leases = LeaseWindow();
   state_.parts.clear();
   state_.snapshot_ranks.clear();

@@ -33,6 +33,13 @@ struct GroupExited {
   std::string description;
 };
 
+/// Elastic: the process of worker `number` has ended. Its last messages may still be on their way.
+struct WorkerExited {
+  int number = 0;
+  int status = 0;
+  std::string description;
+};
+
 /// A worker has proved the secret and said who it is.
 struct WorkerCame {
   ConnectionId connection;
@@ -86,9 +93,10 @@ struct Tick {};
 
 }  // namespace event
 
-using Event = std::variant<event::Begin, event::GroupStarted, event::GroupNotStarted, event::GroupExited,
-                           event::WorkerCame, event::WorkerSaid, event::ConnectionLost, event::CheckpointStored,
-                           event::CheckpointNotStored, event::CheckpointVerified, event::NoCheckpointVerifies,
-                           event::SnapshotAggregated, event::RecordFailed, event::StopRequested, event::Tick>;
+using Event =
+    std::variant<event::Begin, event::GroupStarted, event::GroupNotStarted, event::GroupExited, event::WorkerExited,
+                 event::WorkerCame, event::WorkerSaid, event::ConnectionLost, event::CheckpointStored,
+                 event::CheckpointNotStored, event::CheckpointVerified, event::NoCheckpointVerifies,
+                 event::SnapshotAggregated, event::RecordFailed, event::StopRequested, event::Tick>;
 
 }  // namespace plumbline

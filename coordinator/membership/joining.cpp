@@ -1,9 +1,23 @@
-// From launching a group to welcoming it.
+// From launching a group to the beginning of its generation.
 #include <algorithm>
 
 #include "coordinator/membership/transition.hpp"
 
 namespace plumbline {
+
+namespace {
+
+Member member_of(const event::WorkerCame& came, SteadyTime now) {
+  Member member;
+  member.connection = came.connection;
+  member.host = came.hello.host;
+  member.pid = came.hello.pid;
+  member.fingerprint = came.hello.fingerprint;
+  member.last_heard = now;
+  return member;
+}
+
+}  // namespace
 
 void Transition::on(const event::Begin&) {
   if (state_.begun) return;
@@ -14,6 +28,8 @@ void Transition::on(const event::Begin&) {
 void Transition::start_group(const std::string& reason) {
   if (state_.stop_requested) return end_stopped();
   ++state_.generation;
+  if (facts_.elastic)
+    for (int number = 0; number < facts_.workers; ++number) state_.processes[number] = now_;
   act(action::StartGroup{state_.generation, facts_.workers},
       reason + ": generation " + std::to_string(state_.generation.value()) + " with " + std::to_string(facts_.workers) +
           (facts_.workers == 1 ? " worker" : " workers") + " from step " + std::to_string(committed_step()),
@@ -35,7 +51,7 @@ void Transition::on(const event::CheckpointVerified& verified) {
     note(to_string(aside, verified.checkpoint.step), Tone::kWarning);
   }
   state_.checkpoint = verified.checkpoint;
-  welcome_when_ready();
+  if (!facts_.elastic) assign_when_ready();
 }
 
 void Transition::on(const event::NoCheckpointVerifies& none) {
@@ -78,6 +94,7 @@ std::optional<Error> Transition::why_refused(const Hello& hello) const {
 }
 
 void Transition::on(const event::WorkerCame& came) {
+  if (facts_.elastic) return admit_newcomer(came);
   const Hello& hello = came.hello;
   if (const auto error = why_refused(hello)) {
     act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
@@ -89,22 +106,19 @@ void Transition::on(const event::WorkerCame& came) {
     state_.world = hello.world;
     if (!facts_.supervised) state_.phase_since = now_;  // From now on the others are waited for.
   }
-  Member& member = state_.members[hello.rank];
-  member.connection = came.connection;
-  member.host = hello.host;
-  member.pid = hello.pid;
-  member.fingerprint = hello.fingerprint;
-  member.last_heard = now_;
+  state_.members[hello.rank] = member_of(came, now_);
+  act(action::Welcome{came.connection, state_.generation}, "let " + rank_name(hello.rank) + " in");
   note(rank_name(hello.rank) + " has come, " + std::to_string(state_.members.size()) + " of " +
        std::to_string(state_.world) +
        (hello.world == facts_.workers ? "" : " (the configuration says " + std::to_string(facts_.workers) + ")"));
   if (auto conflict = fingerprint_conflict()) return fail(std::move(*conflict));
-  welcome_when_ready();
+  assign_when_ready();
 }
 
-void Transition::welcome_when_ready() {
+void Transition::assign_when_ready() {
   const bool complete = state_.world > 0 && static_cast<int>(state_.members.size()) == state_.world;
-  if (state_.phase == GroupPhase::kGathering && complete && !state_.verifying) welcome_all();
+  if (state_.phase == GroupPhase::kGathering && complete && !state_.verifying)
+    begin_generation(committed_step(), /*source=*/-1);
 }
 
 /// Bits are promised for one way of computing: all ranks' and every generation's.
@@ -112,50 +126,77 @@ std::optional<Error> Transition::fingerprint_conflict() const {
   const std::string& expected =
       state_.fingerprint.empty() ? state_.members.begin()->second.fingerprint : state_.fingerprint;
   for (const auto& [rank, member] : state_.members) {
-    if (member.fingerprint == expected) continue;
-    return usage_error(
-        rank_name(rank) + " computes differently from " +
-            (state_.fingerprint.empty() ? "another worker" : "how the run began") +
-            ", so the weights would differ: \"" + member.fingerprint + "\" instead of \"" + expected + "\"",
-        "numeric fingerprint",
-        "Resume it where it began (same processor features or GPU, threads and library versions), or begin "
-        "a new run with model.init set to its newest checkpoint.");
+    if (member.fingerprint != expected) return fingerprint_error(rank_name(rank), member.fingerprint, expected);
   }
   return std::nullopt;
 }
 
-void Transition::welcome_all() {
+Error Transition::fingerprint_error(const std::string& who, const std::string& fingerprint,
+                                    const std::string& expected) const {
+  return usage_error(
+      who + " computes differently from " + (state_.fingerprint.empty() ? "another worker" : "how the run began") +
+          ", so the weights would differ: \"" + fingerprint + "\" instead of \"" + expected + "\"",
+      "numeric fingerprint",
+      "Resume it where it began (same processor features or GPU, threads and library versions), or begin "
+      "a new run with model.init set to its newest checkpoint.");
+}
+
+/// The members train from `start`, with the state that rank `source` holds; -1: with the newest committed checkpoint's.
+void Transition::begin_generation(std::int64_t start, int source) {
   state_.fingerprint = state_.members.begin()->second.fingerprint;
-  state_.welcomed = true;
+  state_.assigned = true;
+  state_.world = static_cast<int>(state_.members.size());
   enter(GroupPhase::kTraining);
   Json hosts = Json::array();
   for (const auto& [rank, member] : state_.members) hosts.push_back(member.host);
-  journal("generation_started", {{"generation", state_.generation.value()},
-                                 {"world", state_.world},
-                                 {"launcher", facts_.launcher},
-                                 {"group", state_.group},
-                                 {"hosts", std::move(hosts)},
-                                 {"fingerprint", state_.fingerprint},
-                                 {"resume_from", state_.checkpoint ? Json(state_.checkpoint->step.value()) : Json()},
-                                 {"start_step", committed_step()},
-                                 {"reason", state_.restarts > 0 ? "restarted after a loss"
-                                            : state_.checkpoint ? "resumed"
-                                                                : "started"}});
-  const std::optional<Step> resume = state_.checkpoint ? std::optional(state_.checkpoint->step) : std::nullopt;
+  const bool from_files = source < 0;
+  journal("generation_started",
+          {{"generation", state_.generation.value()},
+           {"world", state_.world},
+           {"launcher", facts_.launcher},
+           {"group", state_.group},
+           {"hosts", std::move(hosts)},
+           {"fingerprint", state_.fingerprint},
+           {"resume_from", state_.checkpoint && from_files ? Json(state_.checkpoint->step.value()) : Json()},
+           {"start_step", start},
+           {"reason", !from_files           ? "regrouped"
+                      : state_.restarts > 0 ? "restarted after a loss"
+                      : state_.checkpoint   ? "resumed"
+                                            : "started"}});
+  // What was recorded beyond the start was of steps that are taken anew.
+  state_.measured = std::min(state_.measured, start);
+  state_.pictured = std::min(state_.pictured, start);
+  if (from_files) state_.recorded = start;
+  Assignment assignment;
+  assignment.generation = state_.generation;
+  assignment.world = state_.world;
+  assignment.start_step = start;
+  assignment.source = source;
+  assignment.checkpointed = state_.checkpoint ? committed_step() : -1;
+  assignment.measured = state_.measured;
+  assignment.pictured = state_.pictured;
+  if (facts_.elastic)
+    for (const auto& [rank, member] : state_.members) assignment.mesh.push_back(member.mesh);
+  const std::optional<Step> resume =
+      state_.checkpoint && from_files ? std::optional(state_.checkpoint->step) : std::nullopt;
   for (auto& [rank, member] : state_.members) {
-    member.step = committed_step();
+    member.step = start;
     member.phase = "starting";
-    act(action::Welcome{member.connection, state_.generation, resume, Step(committed_step())},
-        "welcome " + rank_name(rank));
+    assignment.rank = rank;
+    act(action::Assign{member.connection, resume, assignment}, "assignment of " + rank_name(rank));
   }
-  note("all " + std::to_string(state_.world) + " workers have joined, at step " + std::to_string(committed_step()));
-  std::erase_if(state_.rates, [&](const MeasuredRate& measured) { return measured.step > committed_step(); });
+  note((facts_.elastic ? "generation " + std::to_string(state_.generation.value()) + " begins with "
+                       : std::string("all ")) +
+       std::to_string(state_.world) + (state_.world == 1 ? " worker" : " workers") +
+       (facts_.elastic ? ", at step " : " have joined, at step ") + std::to_string(start));
+  std::erase_if(state_.rates, [&](const MeasuredRate& measured) { return measured.step > start; });
   LeasePolicy policy = facts_.lease;
   // Patience that was set in the middle of a run may have been at its end before: then nothing more is trained.
-  if (const auto end = early_end(facts_.early_stop, state_.rates)) policy.steps = std::max(*end, committed_step());
-  state_.leases = LeaseWindow(policy, committed_step());
-  state_.leases.limit(furthest_step(facts_.early_stop, state_.rates, committed_step()));
+  if (const auto end = early_end(facts_.early_stop, state_.rates)) policy.steps = std::max(*end, start);
+  state_.leases = LeaseWindow(policy, start);
+  state_.leases.limit(furthest_step(facts_.early_stop, state_.rates, start));
   grant_all(state_.leases.open(), "first lease");
+  if (state_.stop_requested) stop_training();
 }
 
 }  // namespace plumbline

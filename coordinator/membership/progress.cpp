@@ -29,19 +29,31 @@ double seconds_of(const Json& metrics) {
 }  // namespace
 
 void Transition::on(const event::WorkerSaid& said) {
-  const auto found = std::find_if(state_.members.begin(), state_.members.end(), [&](const auto& m) {
-    return m.second.connected && m.second.connection == said.connection;
-  });
-  if (found == state_.members.end()) {
+  const std::optional<Place> place = place_of(said.connection);
+  if (!place) {
     act(action::Drop{said.connection, std::nullopt}, "a connection that is not of the present group", Tone::kWarning);
     return;
   }
-  const Speaker speaker{found->first, &found->second, said.connection};
-  if (!state_.welcomed || said.generation != state_.generation)
+  const Speaker speaker{place->rank, place->member, said.connection};
+  const bool is_old = said.generation < state_.generation;
+  if (said.generation > state_.generation || (is_old && !facts_.elastic))
     return violation(speaker, "a message of generation " + std::to_string(said.generation.value()) + " in generation " +
                                   std::to_string(state_.generation.value()));
-  found->second.last_heard = now_;
+  if (place->rank < 0) return newcomer_said(*place->member, said.message);
+  place->member->last_heard = now_;
+  const bool failed = std::holds_alternative<Failed>(said.message);
+  if (is_old && !failed) return;  // Said before it had read its assignment to the present one.
+  if (!state_.assigned && !failed && !std::holds_alternative<Heartbeat>(said.message))
+    return violation(speaker, "it says " + message_name(said.message) + " before it has its assignment");
   std::visit([&](const auto& message) { heard(speaker, message); }, said.message);
+}
+
+std::optional<Transition::Place> Transition::place_of(ConnectionId connection) {
+  for (auto& [rank, member] : state_.members)
+    if (member.connected && member.connection == connection) return Place{rank, &member};
+  for (auto& [number, member] : state_.newcomers)
+    if (member.connected && member.connection == connection) return Place{-1, &member};
+  return std::nullopt;
 }
 
 void Transition::violation(const Speaker& speaker, const std::string& what) {
@@ -63,13 +75,19 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
   if (speaker.rank != 0) return violation(speaker, "only rank 0 reports steps");
   if (done.step < state_.leases.start() || done.step > state_.leases.end())
     return violation(speaker, "step " + std::to_string(done.step) + " is outside its lease");
-  const bool trained = kind_of(done.metrics) == "train";
-  if (trained && done.step <= state_.leases.newest())
-    return note("step " + std::to_string(done.step) + " is known already", Tone::kQuiet);
+  const std::string kind = kind_of(done.metrics);
+  const bool trained = kind == "train";
   speaker.member->step = std::max(speaker.member->step, done.step);
-  act(action::AppendMetrics{done.metrics}, "metrics of step " + std::to_string(done.step));
+  std::int64_t& newest = trained ? state_.recorded : state_.measured;
+  if ((trained || kind == "heldout") && done.step <= newest) {
+    note("step " + std::to_string(done.step) + " is recorded already", Tone::kQuiet);
+  } else {
+    if (trained || kind == "heldout") newest = done.step;
+    act(action::AppendMetrics{done.metrics}, "metrics of step " + std::to_string(done.step));
+  }
   if (const auto rate = measured_rate(done.metrics); rate && rate->step == done.step) measured(*rate);
-  if (!trained) return;
+  if (!trained || done.step <= state_.leases.newest()) return;
+  if (facts_.elastic) state_.restarts_in_row = 0;
   speaker.member->phase = "training";
   const auto grant = state_.leases.advance(done.step, seconds_of(done.metrics));
   if (grant && state_.phase == GroupPhase::kTraining)
@@ -151,6 +169,7 @@ void Transition::heard(const Speaker& speaker, const Artifact& artifact) {
 void Transition::on(const event::SnapshotAggregated& aggregated) {
   state_.aggregating.erase(aggregated.step);
   if (aggregated.failed) return fail(aggregated.error);
+  state_.pictured = std::max(state_.pictured, aggregated.step);
   journal("snapshot_aggregated", {{"step", aggregated.step}});
 }
 
@@ -166,13 +185,16 @@ void Transition::heard(const Speaker& speaker, const Failed& failed) {
   Error error{is_code ? static_cast<ErrorCode>(failed.code) : ErrorCode::kRun, failed.message, failed.where,
               failed.hint};
   note(rank_name(speaker.rank) + " failed: " + to_string(error), Tone::kWarning);
+  // A worker of an elastic group that loses another one says Ready: this is an error of its own.
+  if (facts_.elastic) return fail(std::move(error));
   if (state_.failure) return;
   state_.failure = std::move(error);
   state_.failure_at = now_;
 }
 
 void Transition::heard(const Speaker& speaker, const Finished& finished) {
-  if (!state_.leases.last() || finished.step != state_.leases.end() || committed_step() != finished.step)
+  if (!state_.leases.last() || state_.leases.regroups() || finished.step != state_.leases.end() ||
+      committed_step() != finished.step)
     return violation(speaker,
                      "it finished at step " + std::to_string(finished.step) + ", which is not where the run ends");
   speaker.member->finished = true;
@@ -185,6 +207,7 @@ void Transition::heard(const Speaker& speaker, const Finished& finished) {
   state_.all_finished = true;
   state_.finished_at = now_;
   note("all workers have finished at step " + std::to_string(finished.step));
+  if (facts_.elastic) dismiss_all();
 }
 
 void Transition::send_all(const Message& message, const std::string& reason) {

@@ -26,10 +26,13 @@ struct RunFacts {
   EarlyStopPolicy early_stop;
   int max_restarts = 3;    ///< of died groups in a row without a new checkpoint
   bool supervised = true;  ///< false: a person starts the group, and it is not started again
+  bool elastic = false;    ///< workers come and go, and those who are left go on
+  int min_workers = 1;     ///< elastic: with fewer, training waits for others
   std::string launcher;    ///< its name
   std::string resume_command, start_command, log_place;  ///< for messages
   std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
   std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
+  std::chrono::milliseconds regroup_timeout{30'000};     ///< elastic: for a worker to leave a generation that is over
   std::chrono::milliseconds failure_grace{5'000};    ///< for a group to end by itself after a worker reported an error
   std::chrono::milliseconds finish_grace{30'000};    ///< … after all its workers have finished
   std::chrono::milliseconds terminate_grace{5'000};  ///< … after it was asked to
@@ -37,11 +40,12 @@ struct RunFacts {
 };
 
 enum class GroupPhase {
-  kNone,       ///< no group: before the first, and between two
-  kGathering,  ///< launched (or waited for); not all workers have joined
-  kTraining,   ///< all are welcomed
-  kEnding,     ///< told to end, or has ended; its last messages are read
-  kOver,       ///< the run's outcome is decided
+  kNone,        ///< no group: before the first, and between two
+  kGathering,   ///< launched (or waited for); not all workers have joined
+  kTraining,    ///< all have their assignment
+  kRegrouping,  ///< elastic: a generation is over, the next begins when those who are left are ready
+  kEnding,      ///< told to end, or has ended; its last messages are read
+  kOver,        ///< the run's outcome is decided
 };
 
 struct Member {
@@ -52,6 +56,10 @@ struct Member {
   std::string phase = "joining";
   std::int64_t step = 0;
   bool connected = true, finished = false, failed = false;
+  // Elastic.
+  int number = 0;              ///< the same for as long as the worker lives
+  std::string mesh;            ///< where other workers reach it
+  std::optional<Ready> ready;  ///< what it holds, once it has left the generation
 };
 
 /// Why a group ends: the first reason that was found.
@@ -82,14 +90,22 @@ struct RunState {
   std::optional<Error> failure;  ///< the first error that a worker reported
   SteadyTime failure_at, finished_at, end_asked_at, exited_at;
   bool all_finished = false, end_asked = false, killed = false;
-  bool welcomed = false;                     ///< generation_started is in the journal
+  bool assigned = false;                     ///< generation_started is in the journal
   std::optional<event::GroupExited> exited;  ///< supervised groups only
   LeaseWindow leases;
   std::map<std::int64_t, CheckpointParts> parts;
   std::map<std::int64_t, std::set<int>> snapshot_ranks;
+  std::int64_t recorded = 0;                  ///< newest step whose metrics line is written
+  std::int64_t measured = -1, pictured = -1;  ///< newest held-out measurement and snapshot that are recorded
+
+  // An elastic group beside its present generation (`members`), by worker number.
+  std::map<int, Member> newcomers;      ///< not in a generation yet
+  std::map<int, SteadyTime> processes;  ///< when each that runs was launched
+  std::set<int> lost;                   ///< of them, those that are given up and will exit
+  bool waits_for_more = false;          ///< it was said that there are too few
 
   // Across groups.
-  bool verifying = false;          ///< where the next group resumes is being looked at: nobody is welcomed meanwhile
+  bool verifying = false;          ///< where the next group resumes is being looked at: nobody is assigned meanwhile
   std::set<std::int64_t> storing;  ///< steps whose checkpoint is being verified
   std::set<std::int64_t> aggregating;  ///< steps whose snapshot is being merged
   int restarts = 0, restarts_in_row = 0;

@@ -1,5 +1,5 @@
 // One call of decide() in the making: reads the event, changes the state, collects actions. Private to this room; what
-// each event does stands in joining.cpp, progress.cpp and ending.cpp.
+// each event does stands in joining.cpp, elastic.cpp, progress.cpp and ending.cpp.
 #pragma once
 #include <string>
 #include <utility>
@@ -19,6 +19,7 @@ class Transition {
   void on(const event::GroupStarted&);
   void on(const event::GroupNotStarted&);
   void on(const event::GroupExited&);
+  void on(const event::WorkerExited&);
   void on(const event::WorkerCame&);
   void on(const event::WorkerSaid&);
   void on(const event::ConnectionLost&);
@@ -30,8 +31,9 @@ class Transition {
   void on(const event::RecordFailed&);
   void on(const event::StopRequested&);
   void on(const event::Tick&);
-  /// Closes the books on a group of which nothing is left; after every event.
-  void conclude_when_gone();
+  /// After every event: begins the next generation of an elastic group when all is ready for it, and closes the books
+  /// on a group of which nothing is left.
+  void settle();
 
  private:
   struct Speaker {
@@ -43,10 +45,34 @@ class Transition {
   // joining.cpp
   void start_group(const std::string& reason);
   void verify_checkpoint();
-  void welcome_when_ready();
-  void welcome_all();
+  void assign_when_ready();
+  void begin_generation(std::int64_t start, int source);
   [[nodiscard]] std::optional<Error> why_refused(const Hello& hello) const;
   [[nodiscard]] std::optional<Error> fingerprint_conflict() const;
+  [[nodiscard]] Error fingerprint_error(const std::string& who, const std::string& fingerprint,
+                                        const std::string& expected) const;
+
+  // elastic.cpp
+  struct Place {
+    int rank;  ///< in the present generation; -1: a newcomer
+    Member* member;
+  };
+  void admit_newcomer(const event::WorkerCame& came);
+  [[nodiscard]] std::optional<Error> why_newcomer_refused(const Hello& hello) const;
+  [[nodiscard]] std::optional<Error> conflict_with_others(const Hello& hello) const;
+  [[nodiscard]] std::optional<Place> place_of(ConnectionId connection);
+  void newcomer_said(Member& newcomer, const Message& message);
+  void lose_worker(int rank, const std::string& reason);
+  void lose_newcomer(int number, const std::string& reason);
+  void begin_regrouping(const std::string& reason);
+  void replace(const event::WorkerExited& exited);
+  void launch(int number, const std::string& reason);
+  void regroup_when_ready();
+  void regroup(std::vector<Member> workers);
+  void grow_when_possible();
+  void look_for_silence();
+  void dismiss_all();
+  void conclude_elastic_when_gone();
 
   // progress.cpp
   void heard(const Speaker&, const Heartbeat&);
@@ -56,6 +82,7 @@ class Transition {
   void heard(const Speaker&, const NcclId&);
   void heard(const Speaker&, const Failed&);
   void heard(const Speaker&, const Finished&);
+  void heard(const Speaker&, const Ready&);
   template <class Other>
   void heard(const Speaker&, const Other&);
   /// A worker said what none of ours says: its connection is ended, and with it the group.
@@ -69,6 +96,7 @@ class Transition {
   void end_group(const std::string& reason, bool by_force = false);
   void lose(int rank, const std::string& reason);
   void fail(Error error);
+  void conclude_when_gone();
   void conclude();
   void end_failed(Error error);
   void end_stopped();
@@ -82,7 +110,8 @@ class Transition {
   void forget_group();
 
   [[nodiscard]] bool has_group() const {
-    return state_.phase == GroupPhase::kGathering || state_.phase == GroupPhase::kTraining;
+    return state_.phase == GroupPhase::kGathering || state_.phase == GroupPhase::kTraining ||
+           state_.phase == GroupPhase::kRegrouping;
   }
   [[nodiscard]] int connected() const;
   /// Of the newest committed checkpoint: where a group takes up training. 0: at the start model.

@@ -46,6 +46,12 @@ std::optional<Grant> LeaseWindow::stop() {
   return grant(end_);
 }
 
+std::optional<Grant> LeaseWindow::regroup() {
+  if (last_) return std::nullopt;
+  regroup_ = last_ = true;
+  return grant(end_);
+}
+
 std::int64_t LeaseWindow::length() const {
   if (step_seconds_ == 0) return policy_.fewest;
   const double steps = std::min(policy_.seconds / step_seconds_, static_cast<double>(policy_.most));
@@ -55,7 +61,7 @@ std::int64_t LeaseWindow::length() const {
 Grant LeaseWindow::grant(std::int64_t end) {
   end_ = std::max(end_, end);
   last_ = last_ || end_ >= policy_.steps;
-  return {LeaseId(++grants_), start_, end_, last_, stop_};
+  return {LeaseId(++grants_), start_, end_, last_, stop_, regroup_};
 }
 
 Lease lease_of(const Grant& grant, int rank, int world, int lanes) {
@@ -68,6 +74,7 @@ Lease lease_of(const Grant& grant, int rank, int world, int lanes) {
   lease.lane_end = range.end;
   lease.last = grant.last;
   lease.stop = grant.stop;
+  lease.regroup = grant.regroup;
   return lease;
 }
 

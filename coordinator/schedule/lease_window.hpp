@@ -33,7 +33,7 @@ struct LeasePolicy {
 struct Grant {
   LeaseId id;
   std::int64_t first_step = 0, end_step = 0;
-  bool last = false, stop = false;
+  bool last = false, stop = false, regroup = false;
 };
 
 class LeaseWindow {
@@ -55,11 +55,17 @@ class LeaseWindow {
   /// The last grant, for a stop at the end of what is granted; none when the last one is granted already.
   std::optional<Grant> stop();
 
+  /// The generation's last grant, for another generation to go on at the end of what is granted; none when the last one
+  /// is granted already.
+  std::optional<Grant> regroup();
+
   [[nodiscard]] std::int64_t start() const { return start_; }
   [[nodiscard]] std::int64_t newest() const { return newest_; }
   [[nodiscard]] std::int64_t end() const { return end_; }
   [[nodiscard]] bool last() const { return last_; }
   [[nodiscard]] bool stops() const { return stop_; }
+  /// The last grant is no end of the run.
+  [[nodiscard]] bool regroups() const { return regroup_; }
 
  private:
   [[nodiscard]] std::int64_t length() const;
@@ -71,7 +77,7 @@ class LeaseWindow {
   std::int64_t limit_ = std::numeric_limits<std::int64_t>::max();
   double step_seconds_ = 0;   ///< smoothed; 0: unknown
   std::uint64_t grants_ = 0;  ///< 0: not opened
-  bool last_ = false, stop_ = false;
+  bool last_ = false, stop_ = false, regroup_ = false;
 };
 
 /// The grant as the lease of one rank.

@@ -47,7 +47,10 @@ void Coordinator::off_loop(Work work, Then then) {
 // --- the group
 
 void Coordinator::carry_out(const action::StartGroup& start) {
-  LaunchRequest request{start.workers, to_hex(random_bytes(kGroupNameBytes)), start.generation};
+  LaunchRequest request;
+  request.workers = start.workers;
+  request.group = to_hex(random_bytes(kGroupNameBytes));
+  request.generation = start.generation;
   if (const Status published = publish_address(); published.has_error())
     return feed(event::GroupNotStarted{published.error()});
   const std::string command = run_.launcher->command(request);
@@ -55,30 +58,70 @@ void Coordinator::carry_out(const action::StartGroup& start) {
     spdlog::info("launching: {}", command);
   else
     spdlog::info("waiting for workers; start them with: {}", command);
+  if (run_.launcher->elastic()) {
+    if (const Status started = start_elastic_group(start, request.group); started.has_error())
+      return feed(event::GroupNotStarted{started.error()});
+    return feed(event::GroupStarted{request.group});
+  }
   auto group = run_.launcher->start(request);
   if (group.has_error()) return feed(event::GroupNotStarted{group.error()});
-  group_ = std::move(group).value();
-  if (run_.facts.supervised) watch_group();
+  group_.process = std::move(group).value();
+  if (run_.facts.supervised)
+    watch(group_.exit, group_.process->pidfd(), [this] {
+      if (!group_.process) return;
+      const GroupExit exit = group_.process->wait();
+      group_.process.reset();
+      feed(event::GroupExited{exit.status, exit.description});
+    });
   feed(event::GroupStarted{run_.facts.supervised ? request.group : std::string()});
 }
 
-void Coordinator::watch_group() {
-  // A duplicate: the group closes its own.
-  group_exit_.emplace(io_, dup(group_->pidfd()));
-  group_exit_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-    if (error || !group_) return;
-    const GroupExit exit = group_->wait();
-    group_.reset();
-    feed(event::GroupExited{exit.status, exit.description});
+template <class Exited>
+void Coordinator::watch(std::optional<asio::posix::stream_descriptor>& descriptor, int pidfd, Exited exited) {
+  descriptor.emplace(io_, dup(pidfd));  // A duplicate: the process closes its own.
+  descriptor->async_wait(asio::posix::stream_descriptor::wait_read,
+                         [exited = std::move(exited)](const boost::system::error_code& error) {
+                           if (!error) exited();
+                         });
+}
+
+Status Coordinator::start_elastic_group(const action::StartGroup& start, const std::string& group) {
+  for (int number = 0; number < start.workers; ++number) PLUMBLINE_TRY(start_worker(number, group));
+  return {};
+}
+
+Status Coordinator::start_worker(int number, const std::string& group) {
+  LaunchRequest request;
+  request.number = number;
+  request.group = group;
+  request.generation = run_.state.generation;
+  PLUMBLINE_ASSIGN(auto process, run_.launcher->start(request));
+  Launched& launched = workers_[number];
+  launched.process = std::move(process);
+  watch(launched.exit, launched.process->pidfd(), [this, number] {
+    const auto found = workers_.find(number);
+    if (found == workers_.end()) return;
+    const GroupExit exit = found->second.process->wait();
+    workers_.erase(found);
+    feed(event::WorkerExited{number, exit.status, exit.description});
   });
+  return {};
+}
+
+void Coordinator::carry_out(const action::StartWorker& start) {
+  const Status started = start_worker(start.number, start.group);
+  if (started.has_error())
+    feed(event::WorkerExited{start.number, 1, "cannot be started: " + to_string(started.error())});
+}
+
+void Coordinator::carry_out(const action::KillWorker& kill) {
+  if (const auto found = workers_.find(kill.number); found != workers_.end()) found->second.process->kill();
 }
 
 void Coordinator::carry_out(const action::EndGroup& end) {
-  if (!group_) return;
-  if (end.by_force)
-    group_->kill();
-  else
-    group_->terminate();
+  const auto end_process = [&](WorkerGroup& process) { end.by_force ? process.kill() : process.terminate(); };
+  if (group_.process) end_process(*group_.process);
+  for (auto& [number, launched] : workers_) end_process(*launched.process);
 }
 
 void Coordinator::carry_out(const action::Welcome& welcome) {
@@ -86,10 +129,20 @@ void Coordinator::carry_out(const action::Welcome& welcome) {
   if (peer == nullptr) return;
   Welcome message;
   message.generation = welcome.generation;
-  message.start_step = welcome.start.value();
-  if (welcome.resume_from)
-    message.resume_from = run_.layout.checkpoint(*welcome.resume_from).lexically_relative(run_.layout.root()).string();
+  message.under_way = welcome.under_way;
   peer->welcome(message);
+}
+
+void Coordinator::carry_out(const action::Assign& assign) {
+  Peer* peer = find(assign.connection);
+  if (peer == nullptr) return;
+  Assignment message = assign.assignment;
+  if (assign.resume_from)
+    message.resume_from = run_.layout.checkpoint(*assign.resume_from).lexically_relative(run_.layout.root()).string();
+  if (run_.facts.elastic)  // The same for all ranks of the generation, and for nobody else.
+    message.key = to_hex(hmac_sha256(run_.secret, "mesh " + std::to_string(message.generation.value())));
+  peer->speak_in(message.generation);
+  peer->send(message);
 }
 
 void Coordinator::carry_out(const action::Send& send) {

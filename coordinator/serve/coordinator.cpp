@@ -37,7 +37,9 @@ Coordinator::Coordinator(ServableRun run)
 }
 
 Coordinator::~Coordinator() {
-  group_.reset();  // Ends what is left of the group.
+  carry_out(action::EndGroup{});  // All at once: the destructors wait for one after the other.
+  group_.process.reset();
+  workers_.clear();
   worker_thread_.join();
   std::error_code ignored;
   if (published_) std::filesystem::remove(run_.layout.coordinator(), ignored);

@@ -33,7 +33,8 @@ struct ServableRun {
   std::unique_ptr<Launcher> launcher;
   RunFacts facts;
   RunState state;  ///< from the journal
-  TlsContext tls;  ///< of the run's secret
+  std::string secret;
+  TlsContext tls;  ///< of the secret
   Progress progress;
   DesiredWatch desired;
   std::vector<HeldOutMeasure> measures;  ///< on the way to where training is: which checkpoints are the best
@@ -71,8 +72,11 @@ class Coordinator final : public PeerOwner {
   void feed(Event event);
   void decide_on(const Event& event);
   void carry_out(const action::StartGroup& start);
+  void carry_out(const action::StartWorker& start);
+  void carry_out(const action::KillWorker& kill);
   void carry_out(const action::EndGroup& end);
   void carry_out(const action::Welcome& welcome);
+  void carry_out(const action::Assign& assign);
   void carry_out(const action::Send& send);
   void carry_out(const action::Drop& drop);
   void carry_out(const action::StoreCheckpoint& store);
@@ -83,7 +87,11 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::AppendMetrics& append);
   void carry_out(const action::EndRun& end);
   void carry_out(const action::Note&) {}
-  void watch_group();
+  Status start_elastic_group(const action::StartGroup& start, const std::string& group);
+  Status start_worker(int number, const std::string& group);
+  /// Calls `exited` on the loop once the process behind `pidfd` has ended.
+  template <class Exited>
+  void watch(std::optional<boost::asio::posix::stream_descriptor>& descriptor, int pidfd, Exited exited);
   void record(const Status& status);
 
   // The run's end.
@@ -108,8 +116,13 @@ class Coordinator final : public PeerOwner {
   ConnectionId newest_peer_;
   Admission admission_;
   boost::asio::steady_timer room_;  ///< cancelled when a stranger has proved the key, or is gone
-  std::unique_ptr<WorkerGroup> group_;
-  std::optional<boost::asio::posix::stream_descriptor> group_exit_;
+  /// What one call of the launcher started.
+  struct Launched {
+    std::unique_ptr<WorkerGroup> process;
+    std::optional<boost::asio::posix::stream_descriptor> exit;
+  };
+  Launched group_;                   ///< a static group
+  std::map<int, Launched> workers_;  ///< an elastic group's, by number
   std::deque<Event> events_;
   std::optional<Error> record_error_;  ///< set by an action that could not be recorded
   bool deciding_ = false, published_ = false;

@@ -49,6 +49,8 @@ class Peer : public std::enable_shared_from_this<Peer> {
   void start();
   /// Answers a hello; frames carry `generation` from now on.
   void welcome(const Welcome& welcome);
+  /// Frames carry `generation` from now on.
+  void speak_in(Generation generation) { generation_ = generation; }
   void send(const Message& message);
   /// Says why, waits for that to be sent, closes.
   void refuse(const Failed& why);

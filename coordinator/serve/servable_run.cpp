@@ -48,11 +48,13 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   facts.early_stop = early_stop_of(config);
   facts.max_restarts = config.workers.max_restarts;
   facts.supervised = launcher.restarts();
+  facts.elastic = launcher.elastic();
+  facts.min_workers = std::min(config.workers.min, workers);
   facts.launcher = launcher.name();
   facts.resume_command = "plumbline resume " + layout.root().string();
-  facts.start_command = launcher.command({workers, "", Generation()});
+  facts.start_command = launcher.command({.workers = workers, .number = 0, .group = "", .generation = Generation()});
   facts.log_place = (layout.logs() / "launcher.log").string();
-  facts.worker_timeout = std::chrono::milliseconds(config.control.worker_timeout_ms);
+  facts.worker_timeout = worker_timeout(config.control, facts.elastic);
   facts.join_timeout = std::max(facts.join_timeout, facts.worker_timeout);
   return facts;
 }
@@ -80,7 +82,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
     PLUMBLINE_TRY(check_judges(dataset.info().norms, dataset.folder().string()));
     PLUMBLINE_TRY(check_compared(config, dataset));
   }
-  PLUMBLINE_ASSIGN(const std::string secret, read_secret(layout));
+  PLUMBLINE_ASSIGN(std::string secret, read_secret(layout));
   PLUMBLINE_ASSIGN(TlsContext tls, TlsContext::make(secret));
   Progress progress;
   DesiredWatch desired;
@@ -101,6 +103,8 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.checkpoint = record.checkpoint;
   state.fingerprint = record.fingerprint;
   state.rates = record.rates;
+  state.pictured = record.pictured;
+  if (!measures.empty()) state.measured = measures.back().step;
   RunFacts facts = facts_of(layout, config, workers, *launcher);
   return ServableRun{.layout = layout,
                      .config = config,
@@ -109,6 +113,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
                      .launcher = std::move(launcher),
                      .facts = std::move(facts),
                      .state = std::move(state),
+                     .secret = std::move(secret),
                      .tls = std::move(tls),
                      .progress = std::move(progress),
                      .desired = std::move(desired),

@@ -23,6 +23,7 @@ Json workers_json(const RunState& state, int num_lanes, SteadyTime now) {
     if (!member.connected) continue;
     const LaneRange lanes = lanes_of(rank, state.world, num_lanes);
     workers.push_back({{"rank", rank},
+                       {"worker", member.number},
                        {"host", member.host},
                        {"pid", member.pid},
                        {"phase", member.phase},

@@ -1,9 +1,9 @@
 // What `plumbline bench coordinator` puts upon a coordinator: workers that compute nothing, and strangers.
 //
 //   coordinator_load join RUN --workers N [--joining J] [--seconds S]
-//     N workers connect (J at a time), prove the key, say hello and are welcomed: the rendezvous. Then for S seconds
-//     each sends a heartbeat a second and rank 0 the metrics of a step, while a client asks for the status and another
-//     one comes anew. One JSON object on standard output (see report()).
+//     N workers connect (J at a time), prove the key, say hello and get their assignments: the rendezvous. Then for S
+//     seconds each sends a heartbeat a second and rank 0 the metrics of a step, while a client asks for the status and
+//     another one comes anew. One JSON object on standard output (see report()).
 //   coordinator_load strangers RUN --connections K --seconds S
 //     K connections that say nothing, besides some with another key, some with noise and some with the header of a
 //     frame of 4 GiB. Whoever is closed comes again after a second.
@@ -114,7 +114,7 @@ struct Place {
 };
 
 struct Tally {
-  int welcomed = 0, lost = 0;
+  int assigned = 0, lost = 0;
   std::int64_t heartbeats = 0, steps = 0;
   Time step_sent;
   std::vector<double> lease_ms;  ///< from a step that was reported to the lease that it made longer, at every worker
@@ -125,7 +125,7 @@ class SimulatedWorker {
   SimulatedWorker(asio::io_context& io, const Place& place, Hello hello, Tally& tally)
       : socket_(io), place_(place), hello_(std::move(hello)), tally_(tally) {}
 
-  /// Until it is welcomed.
+  /// Until it is let in and has its assignment.
   asio::awaitable<void> join() {
     const auto [error] = co_await socket_.async_connect(place_.endpoint, kAwait);
     if (error) fail("a worker cannot connect: " + error.message());
@@ -143,8 +143,12 @@ class SimulatedWorker {
     const auto* welcome = std::get_if<Welcome>(&answer);
     if (welcome == nullptr) fail("a worker is not welcomed: " + to_frame(answer, Generation()).payload);
     generation_ = welcome->generation;
-    step_ = welcome->start_step;
-    ++tally_.welcomed;
+    const Message next = co_await read();
+    const auto* assignment = std::get_if<Assignment>(&next);
+    if (assignment == nullptr) fail("a worker is not assigned: " + to_frame(next, Generation()).payload);
+    generation_ = assignment->generation;
+    step_ = assignment->start_step;
+    ++tally_.assigned;
   }
   /// Leases, until the connection ends.
   asio::awaitable<void> listen() {
@@ -275,8 +279,9 @@ struct Options {
 double rendezvous(asio::io_context& io, std::vector<std::unique_ptr<SimulatedWorker>>& workers, Tally& tally) {
   const Time start = now();
   const int wanted = static_cast<int>(workers.size());
-  while (tally.welcomed < wanted) {
-    if (now() - start > kPatience * 5) fail(fmt::format("{} of {} workers were welcomed", tally.welcomed, wanted));
+  while (tally.assigned < wanted) {
+    if (now() - start > kPatience * 5)
+      fail(fmt::format("{} of {} workers have their assignment", tally.assigned, wanted));
     if (io.stopped()) io.restart();
     io.run_for(1ms);
   }

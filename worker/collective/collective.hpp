@@ -1,8 +1,9 @@
 // The one narrow interface between training and MPI, NCCL or threads. A collective moves bytes; it never adds: sums are
 // made in a fixed order by gradient/tree_reduce, so no library decides the order of an addition.
 //
-// All ranks call the same functions in the same order. Calls block. An error is not recoverable for this group: the
-// caller reports it and exits, and the coordinator restarts the group from the newest checkpoint.
+// All ranks call the same functions in the same order. Calls block. An error is the end of this group. What the caller
+// held before stays good: in a static group it exits, and the coordinator starts the group again from the newest
+// checkpoint; in an elastic one it keeps its state and waits for the next group.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -32,7 +33,9 @@ class Collective {
   /// Byte strings of any length from every rank, by rank, on the host.
   virtual Result<std::vector<std::string>> all_gather_bytes(const std::string& mine) = 0;
   virtual Status barrier() = 0;
-  [[nodiscard]] virtual std::string name() const = 0;  ///< "self", "mpi", "nccl", "threads"
+  [[nodiscard]] virtual std::string name() const = 0;  ///< "self", "mpi", "tcp", "nccl", "threads"
+  /// A call failed because another rank is gone or the group was interrupted, not for anything that a rank did wrong.
+  [[nodiscard]] virtual bool broken() const { return false; }
 };
 
 /// A group of one.

@@ -52,7 +52,8 @@ class Patience {
 /// Owns a communicator: parted in peace with the other ranks, aborted after an error or where they do not answer.
 class Communicator {
  public:
-  explicit Communicator(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+  Communicator(std::chrono::milliseconds timeout, const Interrupt* interrupt)
+      : timeout_(timeout), interrupt_(interrupt) {}
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
   ~Communicator() {
@@ -74,6 +75,7 @@ class Communicator {
   Status check(ncclResult_t code, const char* call, Deadline deadline = std::nullopt) {
     Patience patience;
     while (code == ncclInProgress) {
+      PLUMBLINE_TRY(check_interrupt());
       if (deadline && SteadyClock::now() >= *deadline) {
         broken_ = true;
         return run_error(std::string(call) + " does not come to an end", "NCCL",
@@ -88,17 +90,25 @@ class Communicator {
     broken_ = true;
     return failure(call, code, comm_);
   }
-  /// An error that NCCL met on its own since the last call.
+  /// An error that NCCL met on its own since the last call, or the coordinator's wish for another group.
   Status check_health() {
+    PLUMBLINE_TRY(check_interrupt());
     ncclResult_t state = ncclSuccess;
     const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
     return check(asked == ncclSuccess ? state : asked, "a transfer");
   }
+  Status check_interrupt() {
+    if (interrupt_ == nullptr || !interrupt_->raised()) return {};
+    broken_ = true;
+    return run_error("the coordinator wants another group", "NCCL");
+  }
   void set_broken() { broken_ = true; }
+  [[nodiscard]] bool broken() const { return broken_; }
   [[nodiscard]] ncclComm_t get() const { return comm_; }
 
  private:
   std::chrono::milliseconds timeout_;
+  const Interrupt* interrupt_;
   ncclComm_t comm_ = nullptr;
   bool broken_ = false;
 };
@@ -108,7 +118,7 @@ class NcclCollective final : public Collective {
   explicit NcclCollective(const NcclPlace& place)
       : place_(place),
         stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, place.device.index())),
-        comm_(place.timeout) {}
+        comm_(place.timeout, place.interrupt) {}
   Status join(const ncclUniqueId& id) {
     const c10::cuda::CUDAGuard guard(place_.device);
     return comm_.join(place_.rank, place_.size, id);
@@ -116,6 +126,7 @@ class NcclCollective final : public Collective {
   [[nodiscard]] int rank() const override { return place_.rank; }
   [[nodiscard]] int size() const override { return place_.size; }
   [[nodiscard]] std::string name() const override { return "nccl"; }
+  [[nodiscard]] bool broken() const override { return comm_.broken(); }
 
   Status all_to_all(const at::Tensor& send, const Counts& send_counts, const Counts& send_offsets, at::Tensor& recv,
                     const Counts& recv_counts, const Counts& recv_offsets) override {

@@ -8,6 +8,7 @@
 
 #include "common/core/result.hpp"
 #include "worker/collective/collective.hpp"
+#include "worker/collective/interrupt.hpp"
 
 namespace plumbline {
 
@@ -15,6 +16,7 @@ struct NcclPlace {
   int rank = 0, size = 1;
   at::Device device{at::kCUDA, 0};            ///< this rank's; no other rank's
   std::chrono::milliseconds timeout{60'000};  ///< for the group to come together
+  const Interrupt* interrupt = nullptr;       ///< ends every wait once it is raised; null: nothing does
 };
 
 /// The identifier of a new group: 256 hex digits. Needs no GPU. A port of this host is listened on from now on.

@@ -73,7 +73,7 @@ class ClientTest : public ScratchTest {
     EXPECT_EQ(frame->generation, Generation());
     return std::get<Hello>(from_frame(*frame).value());
   }
-  static Welcome invitation() { return {kGeneration, "checkpoints/step-00000004", 4}; }
+  static Welcome invitation() { return {kGeneration, /*under_way=*/true}; }
   static void admit(Connection& peer) {
     greet(peer);
     say(peer, invitation());
@@ -109,8 +109,7 @@ TEST_F(ClientTest, SaysHelloAndIsWelcomed) {
   auto client = join();
   ASSERT_TRUE(client.has_value()) << to_string(client.error());
   EXPECT_EQ(client.value().welcome().generation, kGeneration);
-  EXPECT_EQ(client.value().welcome().resume_from, "checkpoints/step-00000004");
-  EXPECT_EQ(client.value().welcome().start_step, 4);
+  EXPECT_TRUE(client.value().welcome().under_way);
   ASSERT_TRUE(client.value().send(Heartbeat{4, "training"}).has_value());
   const auto message = client.value().receive(kLong).value();
   ASSERT_TRUE(message.has_value());
@@ -197,7 +196,7 @@ TEST_F(ClientTest, WaitingForTheGroupIsBounded) {
   const auto waited = join(Role::kWorker, 200ms);
   ASSERT_TRUE(waited.has_error());
   EXPECT_EQ(waited.error().code, ErrorCode::kEnvironment);
-  EXPECT_THAT(waited.error().hint, HasSubstr("every worker"));
+  EXPECT_THAT(waited.error().message, HasSubstr("in time"));
 }
 
 TEST_F(ClientTest, WhatIsNotTheProtocolIsAnError) {
@@ -217,6 +216,24 @@ TEST_F(ClientTest, AWorkerRefusesAnotherGeneration) {
   const auto stale = client.receive(kLong);
   ASSERT_TRUE(stale.has_error());
   EXPECT_THAT(stale.error().message, HasSubstr("generation 4"));
+}
+
+TEST_F(ClientTest, AnAssignmentBringsTheNextGeneration) {
+  Assignment next;
+  next.generation = kGeneration + 1;
+  play([&](Connection& peer) {
+    admit(peer);
+    say(peer, next, kGeneration + 1);
+    const auto frame = hear(peer);
+    ASSERT_TRUE(frame.has_value());
+    EXPECT_EQ(frame->generation, kGeneration + 1) << "it speaks in the new one";
+    say(peer, Finished{1}, kGeneration);
+  });
+  auto client = join().value();
+  EXPECT_TRUE(std::holds_alternative<Assignment>(*client.receive(kLong).value()));
+  client.speak_in(kGeneration + 1);
+  ASSERT_TRUE(client.send(Heartbeat{1, "training"}).has_value());
+  EXPECT_TRUE(client.receive(kLong).has_error()) << "what the generation before still says is refused";
 }
 
 TEST_F(ClientTest, AWorkerRefusesAWelcomeOfTwoGenerations) {

@@ -32,8 +32,15 @@ std::vector<Message> all_messages() {
   lease.lane_begin = 6;
   lease.lane_end = 12;
   lease.last = lease.stop = true;
+  Assignment assignment;
+  assignment.generation = Generation(5);
+  assignment.rank = 1, assignment.world = 2, assignment.start_step = 4, assignment.source = 0;
+  assignment.resume_from = "checkpoints/step-00000004";
+  assignment.mesh = {"node-1:4001", "node-2:4002"};
+  assignment.key = kHash;
+  assignment.checkpointed = 4, assignment.measured = 3;
   return {hello(),
-          Welcome{Generation(5), "checkpoints/step-00000004", 4},
+          Welcome{Generation(5), true},
           lease,
           Heartbeat{9, "training"},
           StepDone{10, {{"kind", "train"}, {"loss", 1.5}}},
@@ -46,7 +53,11 @@ std::vector<Message> all_messages() {
           StatusRequest{},
           StatusReply{{{"step", 3}}},
           StopRequest{},
-          StopReply{"stopping after step 3"}};
+          StopReply{"stopping after step 3"},
+          assignment,
+          Ready{9, kHash},
+          Regroup{"rank 1 is gone"},
+          Dismissal{}};
 }
 
 TEST(MessageTest, EachTypeComesBackWithItsNumberAndName) {
@@ -120,10 +131,17 @@ TEST(MessageTest, ValuesAreBounded) {
   EXPECT_TRUE(with(0, "world", std::numeric_limits<std::int64_t>::max()).has_error());
   EXPECT_TRUE(with(0, "host", std::string(2000, 'h')).has_error());
   EXPECT_TRUE(with(0, "group", "not hex").has_error());
-  EXPECT_TRUE(with(1, "resume_from", "../elsewhere").has_error());
-  EXPECT_TRUE(with(1, "resume_from", "/etc").has_error());
-  EXPECT_TRUE(with(1, "resume_from", "").has_value());
   EXPECT_TRUE(with(1, "generation", -1).has_error());
+  EXPECT_TRUE(with(15, "resume_from", "../elsewhere").has_error());
+  EXPECT_TRUE(with(15, "resume_from", "/etc").has_error());
+  EXPECT_TRUE(with(15, "resume_from", "").has_value());
+  EXPECT_TRUE(with(15, "rank", 2).has_error()) << "a rank is below the world's size";
+  EXPECT_TRUE(with(15, "source", 2).has_error());
+  EXPECT_TRUE(with(15, "mesh", Json::array({"node-1:4001"})).has_error()) << "an address for each rank";
+  EXPECT_TRUE(with(15, "mesh", Json::array({"node-1:4001", "node-2"})).has_error());
+  EXPECT_TRUE(with(15, "measured", -2).has_error());
+  EXPECT_TRUE(with(16, "weights", "").has_error()) << "a step without a digest";
+  EXPECT_TRUE(with(16, "step", -1).has_error());
   EXPECT_TRUE(with(2, "end_step", 3).has_error()) << "ends before it begins";
   EXPECT_TRUE(with(2, "lane_end", 5).has_error());
   EXPECT_TRUE(with(3, "step", -1).has_error());
@@ -142,7 +160,7 @@ TEST(MessageTest, ValuesAreBounded) {
 
 TEST(MessageTest, AnUnknownTypeOrABrokenPayloadIsAnError) {
   EXPECT_TRUE(from_frame({0, Generation(1), "{}"}).has_error());
-  EXPECT_THAT(from_frame({16, Generation(1), "{}"}).error().message, HasSubstr("16"));
+  EXPECT_THAT(from_frame({20, Generation(1), "{}"}).error().message, HasSubstr("20"));
   EXPECT_TRUE(from_frame({65535, Generation(1), "{}"}).has_error());
   for (const char* payload : {"", "{", "[]", "7", "\"text\"", "{\"step\": \"\xff\"}"}) {
     const auto refused = from_frame({11, Generation(1), payload});

@@ -141,11 +141,13 @@ class FakeCoordinator {
     }
     EXPECT_EQ(groups_.size(), 1u) << "all ranks of one launch share the group";
     for (auto& [rank, worker] : workers_) {
-      Welcome message;
-      message.generation = kGeneration;
-      message.resume_from = script.resume_from;
-      message.start_step = script.start_step;
-      send(worker, message);
+      send(worker, Welcome{kGeneration, /*under_way=*/false});
+      Assignment assignment;
+      assignment.generation = kGeneration;
+      assignment.rank = rank, assignment.world = script.world;
+      assignment.resume_from = script.resume_from;
+      assignment.start_step = script.start_step;
+      send(worker, assignment);
     }
   }
 

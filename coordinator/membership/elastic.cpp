@@ -1,0 +1,321 @@
+// An elastic group: workers are processes of their own, known by a number, which come and go. When one is lost, or one
+// more is to take part, the generation is left by all; those who are there then form the next one, and everybody takes
+// the state of whoever holds the newest step. Only when nobody is left that holds a state, or nobody has come to hold
+// one yet, does the generation begin from the files, as a static group's does.
+#include <algorithm>
+
+#include "coordinator/membership/transition.hpp"
+
+namespace plumbline {
+
+namespace {
+
+std::string worker_name(int number, const Member& member) {
+  return "worker " + std::to_string(number) + " (pid " + std::to_string(member.pid) + " on " + member.host + ")";
+}
+
+bool holds_state(const Member& member) { return member.ready && member.ready->step >= 0; }
+
+bool is_refusal_to_start(int status) { return status == 2 || status == 3 || status == 6; }
+
+std::string count_of(std::size_t workers) { return std::to_string(workers) + (workers == 1 ? " worker" : " workers"); }
+
+}  // namespace
+
+// --- coming
+
+std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const {
+  if (!has_group()) return usage_error("the run takes no workers now");
+  if (hello.world != 0)
+    return usage_error("the run's group is elastic, and this worker is of a static one", "workers.launcher",
+                       "The run starts its workers itself.");
+  if (hello.group != state_.group) return usage_error("the run has another group of workers than this one");
+  if (!state_.processes.contains(hello.rank))
+    return usage_error("nobody launched a worker " + std::to_string(hello.rank));
+  const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
+                                     [&](const auto& m) { return m.second.number == hello.rank; });
+  if (is_member || state_.newcomers.contains(hello.rank))
+    return usage_error("worker " + std::to_string(hello.rank) + " has joined already");
+  return conflict_with_others(hello);
+}
+
+/// Others compute in another way: its bits would not be theirs.
+std::optional<Error> Transition::conflict_with_others(const Hello& hello) const {
+  std::string expected = state_.fingerprint;
+  if (expected.empty() && !state_.newcomers.empty()) expected = state_.newcomers.begin()->second.fingerprint;
+  if (expected.empty() || hello.fingerprint == expected) return std::nullopt;
+  return fingerprint_error(
+      "worker " + std::to_string(hello.rank) + " (pid " + std::to_string(hello.pid) + " on " + hello.host + ")",
+      hello.fingerprint, expected);
+}
+
+void Transition::admit_newcomer(const event::WorkerCame& came) {
+  const Hello& hello = came.hello;
+  if (state_.phase == GroupPhase::kGathering)
+    if (auto conflict = conflict_with_others(hello)) return fail(std::move(*conflict));
+  if (const auto error = why_newcomer_refused(hello)) {
+    act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
+        "refused the worker with pid " + std::to_string(hello.pid) + ": " + error->message, Tone::kWarning);
+    return;
+  }
+  Member& member = state_.newcomers[hello.rank];
+  member.connection = came.connection;
+  member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
+  member.number = hello.rank, member.mesh = hello.mesh;
+  member.last_heard = now_;
+  const bool under_way = state_.phase != GroupPhase::kGathering;
+  act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
+  note(worker_name(hello.rank, member) + " has come");
+}
+
+/// Before its first assignment a worker says that it lives, that it is ready, or that it cannot be.
+void Transition::newcomer_said(Member& newcomer, const Message& message) {
+  newcomer.last_heard = now_;
+  if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
+    newcomer.phase = heartbeat->phase.substr(0, 40);
+  } else if (const auto* ready = std::get_if<Ready>(&message)) {
+    if (ready->step >= 0)
+      return act(action::Drop{newcomer.connection, std::nullopt},
+                 worker_name(newcomer.number, newcomer) + " is cut off: it holds a state that nobody gave it",
+                 Tone::kWarning);
+    newcomer.ready = *ready;
+  } else if (const auto* failed = std::get_if<Failed>(&message)) {
+    newcomer.failed = true;
+    note(worker_name(newcomer.number, newcomer) + " failed: " + failed->message, Tone::kWarning);
+    if (state_.phase == GroupPhase::kGathering)
+      fail({static_cast<ErrorCode>(failed->code), failed->message, failed->where, failed->hint});
+  } else {
+    act(action::Drop{newcomer.connection, std::nullopt},
+        worker_name(newcomer.number, newcomer) + " is cut off: no newcomer says " + message_name(message),
+        Tone::kWarning);
+  }
+}
+
+// --- leaving a generation
+
+/// A member has left the generation and tells what it holds: as it was asked to, or since its group broke.
+void Transition::heard(const Speaker& speaker, const Ready& ready) {
+  if (!facts_.elastic) return violation(speaker, "no worker of a static group says Ready");
+  if (state_.all_finished) return;
+  Member& member = *speaker.member;
+  if (ready.step > state_.leases.end()) return violation(speaker, "it holds a step beyond its lease");
+  member.ready = ready;
+  member.finished = false;
+  member.step = std::max<std::int64_t>(ready.step, 0);
+  if (state_.phase != GroupPhase::kTraining) return;
+  if (state_.leases.regroups() && ready.step == state_.leases.end()) {
+    const bool all = std::all_of(state_.members.begin(), state_.members.end(),
+                                 [](const auto& m) { return m.second.ready.has_value(); });
+    if (all) enter(GroupPhase::kRegrouping);
+    return;
+  }
+  begin_regrouping(rank_name(speaker.rank) + " cannot reach another worker");
+}
+
+/// Counts one more generation that was lost, and calls everybody out of it.
+void Transition::begin_regrouping(const std::string& reason) {
+  ++state_.restarts;
+  ++state_.restarts_in_row;
+  enter(GroupPhase::kRegrouping);
+  note("regrouping: " + reason, Tone::kInfo);
+  for (const auto& [rank, member] : state_.members)
+    if (member.connected && !member.ready)
+      act(action::Send{member.connection, Regroup{reason}}, "call " + rank_name(rank) + " out of the generation");
+}
+
+void Transition::lose_worker(int rank, const std::string& reason) {
+  const Member member = state_.members.at(rank);
+  const std::string name = rank_name(rank);
+  journal("worker_lost", {{"generation", state_.generation.value()},
+                          {"rank", rank},
+                          {"worker", member.number},
+                          {"host", member.host},
+                          {"pid", member.pid},
+                          {"step", member.step},
+                          {"reason", reason}});
+  note(name + " is lost: " + reason, Tone::kWarning);
+  if (member.connected) act(action::Drop{member.connection, std::nullopt}, "the worker is given up");
+  if (state_.processes.contains(member.number))
+    act(action::KillWorker{member.number}, "end worker " + std::to_string(member.number));
+  if (state_.processes.contains(member.number)) state_.lost.insert(member.number);
+  state_.members.erase(rank);
+  if (state_.phase == GroupPhase::kTraining) begin_regrouping(name + " is lost");
+  const bool anyone = std::any_of(state_.members.begin(), state_.members.end(), [](const auto& m) {
+    return m.second.connected && (!m.second.ready || m.second.ready->step >= 0);
+  });
+  if (anyone || state_.phase != GroupPhase::kRegrouping) return;
+  // Whoever is left holds nothing: they start over from the files, with all that can be had.
+  for (auto& [left, one] : state_.members) state_.newcomers[one.number] = one;
+  state_.members.clear();
+  enter(GroupPhase::kGathering);
+  verify_checkpoint();
+}
+
+void Transition::lose_newcomer(int number, const std::string& reason) {
+  const Member member = state_.newcomers.at(number);
+  note(worker_name(number, member) + " is lost before it took part: " + reason, Tone::kWarning);
+  if (member.connected) act(action::Drop{member.connection, std::nullopt}, "the worker is given up");
+  if (state_.processes.contains(number)) act(action::KillWorker{number}, "end worker " + std::to_string(number));
+  state_.newcomers.erase(number);
+}
+
+// --- processes
+
+void Transition::on(const event::WorkerExited& exited) {
+  if (state_.processes.erase(exited.number) == 0) return;
+  const bool expected = state_.all_finished || !has_group();
+  note("the process of worker " + std::to_string(exited.number) + " " + exited.description,
+       expected || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
+  if (!expected) replace(exited);
+}
+
+/// A process that has gone is launched again, unless that has come to nothing too often or cannot come to anything.
+void Transition::replace(const event::WorkerExited& exited) {
+  const bool others_hold_state = state_.phase != GroupPhase::kGathering;
+  if (is_refusal_to_start(exited.status)) {
+    if (!others_hold_state)
+      return fail({static_cast<ErrorCode>(exited.status), "a worker did not start: its process " + exited.description,
+                   facts_.log_place, "What it said is at the end of that file."});
+    return note("worker " + std::to_string(exited.number) + " is not launched again: it would refuse again",
+                Tone::kWarning);
+  }
+  const bool took_part = state_.lost.erase(exited.number) > 0 ||
+                         std::any_of(state_.members.begin(), state_.members.end(),
+                                     [&](const auto& m) { return m.second.number == exited.number; });
+  if (!took_part) ++state_.restarts_in_row;  // A loss from a generation was counted when it ended that.
+  if (state_.restarts_in_row <= facts_.max_restarts)
+    return launch(exited.number, "worker " + std::to_string(exited.number) + " " + exited.description);
+  if (!state_.processes.empty())
+    return note("worker " + std::to_string(exited.number) +
+                    " is not launched again: " + std::to_string(state_.restarts_in_row) + " losses without a new step",
+                Tone::kWarning);
+  fail(too_many_deaths(run_error("worker " + std::to_string(exited.number) + " " + exited.description)));
+}
+
+void Transition::launch(int number, const std::string& reason) {
+  state_.processes[number] = now_;
+  act(action::StartWorker{number, state_.group}, "launching worker " + std::to_string(number) + " again: " + reason,
+      Tone::kInfo);
+}
+
+// --- the next generation
+
+/// Nothing that the last generation wrote is being worked on, everybody has left it, and enough are there.
+void Transition::regroup_when_ready() {
+  if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
+  if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
+  std::vector<Member> workers;
+  bool anyone_holds_state = false;
+  for (const auto& [rank, member] : state_.members) {
+    if (!member.ready) return;
+    anyone_holds_state = anyone_holds_state || holds_state(member);
+    workers.push_back(member);
+  }
+  for (const auto& [number, member] : state_.newcomers)
+    if (member.ready && !member.failed) workers.push_back(member);
+  if (workers.empty()) return;
+  // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
+  const std::size_t least = anyone_holds_state
+                                ? static_cast<std::size_t>(state_.stop_requested ? 1 : facts_.min_workers)
+                                : std::max(state_.processes.size(), static_cast<std::size_t>(facts_.min_workers));
+  if (workers.size() >= least) return regroup(std::move(workers));
+  if (!anyone_holds_state || state_.waits_for_more) return;
+  state_.waits_for_more = true;
+  note(count_of(workers.size()) + " of at least " + std::to_string(facts_.min_workers) +
+           " are there: training waits for others",
+       Tone::kWarning);
+}
+
+void Transition::regroup(std::vector<Member> workers) {
+  const auto step_of = [](const Member& member) { return member.ready->step; };
+  // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
+  std::stable_sort(workers.begin(), workers.end(), [&](const Member& a, const Member& b) {
+    return step_of(a) != step_of(b) ? step_of(a) > step_of(b) : a.number < b.number;
+  });
+  if (state_.assigned) {
+    journal("generation_ended", {{"generation", state_.generation.value()}, {"reason", "regrouped"}, {"exit", Json()}});
+    ++state_.generation;
+  }
+  const std::int64_t newest = step_of(workers.front());
+  state_.members.clear();
+  state_.parts.clear();
+  state_.snapshot_ranks.clear();
+  state_.waits_for_more = false;
+  for (Member& worker : workers) {
+    state_.newcomers.erase(worker.number);
+    worker.ready.reset();
+    worker.finished = false;
+    state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
+  }
+  begin_generation(newest >= 0 ? newest : committed_step(), newest >= 0 ? 0 : -1);
+}
+
+/// A newcomer that is ready takes part as soon as the granted steps are taken.
+void Transition::grow_when_possible() {
+  if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
+  const bool anyone = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
+                                  [](const auto& m) { return m.second.ready && !m.second.failed; });
+  if (!anyone) return;
+  if (const auto grant = state_.leases.regroup())
+    grant_all(*grant, "a newcomer is ready and takes part from step " + std::to_string(grant->end_step));
+}
+
+// --- what has to happen when nothing happens
+
+void Transition::look_for_silence() {
+  const auto silence_of = [&](const Member& member) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now_ - member.last_heard);
+  };
+  const auto seconds = [](std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; };
+  const auto members = state_.members;
+  for (const auto& [rank, member] : members) {
+    if (!state_.members.contains(rank) || state_.all_finished) continue;
+    if (silence_of(member) > facts_.worker_timeout)
+      lose_worker(rank, "nothing was heard from it for " + seconds(silence_of(member)));
+    else if (state_.phase == GroupPhase::kRegrouping && !member.ready &&
+             now_ - state_.phase_since > facts_.regroup_timeout)
+      lose_worker(rank, "it did not leave the generation within " + seconds(facts_.regroup_timeout));
+  }
+  const auto newcomers = state_.newcomers;
+  for (const auto& [number, member] : newcomers)
+    if (silence_of(member) > facts_.worker_timeout)
+      lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
+  for (auto& [number, launched] : state_.processes) {
+    const int sought = number;
+    const bool has_come =
+        state_.newcomers.contains(number) || std::any_of(state_.members.begin(), state_.members.end(),
+                                                         [&](const auto& m) { return m.second.number == sought; });
+    if (has_come || now_ - launched <= facts_.join_timeout) continue;
+    launched = now_;
+    act(action::KillWorker{number},
+        "worker " + std::to_string(number) + " did not come within " + seconds(facts_.join_timeout), Tone::kWarning);
+  }
+}
+
+// --- the end
+
+/// Every member has finished: nobody is needed any more, and who has not come yet need not.
+void Transition::dismiss_all() {
+  for (const auto& [rank, member] : state_.members)
+    if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss " + rank_name(rank));
+  for (const auto& [number, member] : state_.newcomers)
+    if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss worker " + std::to_string(number));
+  for (const auto& [number, launched] : state_.processes) {
+    const int sought = number;
+    const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
+                                       [&](const auto& m) { return m.second.number == sought; });
+    if (!is_member && !state_.newcomers.contains(number))
+      act(action::KillWorker{number}, "worker " + std::to_string(number) + " comes too late");
+  }
+}
+
+/// For the rest of the room a group whose processes are all gone has exited.
+void Transition::conclude_elastic_when_gone() {
+  const bool ends = state_.phase == GroupPhase::kEnding || (has_group() && state_.all_finished);
+  if (!ends || !state_.processes.empty() || state_.exited) return;
+  state_.exited = event::GroupExited{0, "is gone"};
+  state_.exited_at = now_;
+  if (state_.phase != GroupPhase::kEnding) enter(GroupPhase::kEnding);
+}
+
+}  // namespace plumbline

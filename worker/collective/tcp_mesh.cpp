@@ -1,0 +1,256 @@
+#include "worker/collective/tcp_mesh.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "common/core/check.hpp"
+#include "common/wire/connection.hpp"
+#include "worker/collective/tcp_transfers.hpp"
+
+namespace plumbline {
+
+namespace {
+
+using Counts = std::vector<std::int64_t>;
+
+constexpr const char* kWhere = "the workers' mesh";
+constexpr int kSocketBufferBytes = 4 << 20;
+constexpr std::size_t kKeyDigits = 64;
+
+/// What each side of a new connection says first.
+struct Greeting {
+  std::array<char, 8> magic{'p', 'l', 'm', 'e', 's', 'h', '0', '1'};
+  std::uint64_t generation = 0;
+  std::uint32_t rank = 0, world = 0;
+  std::array<char, kKeyDigits> key{};
+};
+static_assert(sizeof(Greeting) == 88, "no padding: it is sent as it lies in memory");
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+/// Brings a mesh together: one connection for each pair of ranks, made by the higher one.
+class Gathering {
+ public:
+  Gathering(const MeshPlace& place, const MeshListener& listener, const Interrupt& interrupt)
+      : place_(place),
+        listener_(listener),
+        interrupt_(interrupt),
+        deadline_(std::chrono::steady_clock::now() + place.timeout),
+        sockets_(place.addresses.size()) {}
+
+  Result<std::vector<FileDescriptor>> come_together() {
+    for (int peer = 0; peer < place_.rank; ++peer) PLUMBLINE_TRY(call(peer));
+    while (missing() > 0) PLUMBLINE_TRY(answer_one());
+    return std::move(sockets_);
+  }
+
+ private:
+  [[nodiscard]] int missing() const {
+    return static_cast<int>(
+        std::count_if(sockets_.begin() + place_.rank + 1, sockets_.end(), [](const auto& socket) { return !socket; }));
+  }
+
+  [[nodiscard]] Greeting greeting() const {
+    Greeting greeting;
+    greeting.generation = place_.generation.value();
+    greeting.rank = static_cast<std::uint32_t>(place_.rank);
+    greeting.world = static_cast<std::uint32_t>(place_.addresses.size());
+    std::copy_n(place_.key.begin(), kKeyDigits, greeting.key.begin());
+    return greeting;
+  }
+  [[nodiscard]] bool is_ours(const Greeting& theirs) const {
+    const Greeting ours = greeting();
+    return theirs.magic == ours.magic && theirs.generation == ours.generation && theirs.world == ours.world &&
+           theirs.rank < ours.world && CRYPTO_memcmp(theirs.key.data(), ours.key.data(), kKeyDigits) == 0;
+  }
+
+  Status call(int peer) {
+    const std::string& address = place_.addresses.at(static_cast<std::size_t>(peer));
+    const std::size_t colon = address.rfind(':');
+    PLUMBLINE_ASSIGN(FileDescriptor socket,
+                     connect_to_host(address.substr(0, colon), std::atoi(address.c_str() + colon + 1), deadline_));
+    tune(socket);
+    const Greeting ours = greeting();
+    Greeting theirs;
+    PLUMBLINE_TRY(say(socket, ours));
+    PLUMBLINE_TRY(hear(socket, theirs, deadline_));
+    if (!is_ours(theirs) || theirs.rank != static_cast<std::uint32_t>(peer))
+      return run_error("whoever answers at " + address + " is not rank " + std::to_string(peer) + " of this generation",
+                       kWhere);
+    sockets_[static_cast<std::size_t>(peer)] = std::move(socket);
+    return {};
+  }
+
+  /// A stranger, or a rank of an earlier generation, is turned away and costs a second at most.
+  Status answer_one() {
+    PLUMBLINE_TRY(wait(listener_.descriptor(), POLLIN, deadline_, "not all ranks came in time"));
+    FileDescriptor socket(::accept4(listener_.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket) {
+      if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return {};
+      return run_error("no connection can be accepted: " + reason(errno), kWhere);
+    }
+    tune(socket);
+    Greeting theirs;
+    const auto patience = std::min(deadline_, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    if (hear(socket, theirs, patience).has_error() || !is_ours(theirs)) {
+      if (interrupt_.raised()) return interrupted();
+      return {};
+    }
+    const auto rank = static_cast<std::size_t>(theirs.rank);
+    if (theirs.rank <= static_cast<std::uint32_t>(place_.rank) || sockets_[rank]) return {};
+    if (say(socket, greeting()).has_error()) return {};
+    sockets_[rank] = std::move(socket);
+    return {};
+  }
+
+  static void tune(const FileDescriptor& socket) {
+    const int on = 1;
+    ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBufferBytes, sizeof kSocketBufferBytes);
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &kSocketBufferBytes, sizeof kSocketBufferBytes);
+  }
+  static Error interrupted() { return run_error("the coordinator wants another group", kWhere); }
+
+  Status wait(int socket, short events, Deadline deadline, const std::string& too_late) const {
+    for (;;) {
+      if (interrupt_.raised()) return interrupted();
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left.count() <= 0) return run_error(too_late, kWhere);
+      std::array<pollfd, 2> polled{pollfd{socket, events, 0}, pollfd{interrupt_.descriptor(), POLLIN, 0}};
+      const int ready =
+          ::poll(polled.data(), polled.size(), static_cast<int>(std::min<std::int64_t>(left.count(), 1 << 30)));
+      if (ready > 0 && polled[0].revents != 0) return {};
+    }
+  }
+  Status say(const FileDescriptor& socket, const Greeting& greeting) const {
+    // A new connection's buffer takes it whole.
+    const ssize_t sent = ::send(socket.get(), &greeting, sizeof greeting, MSG_NOSIGNAL);
+    if (sent == static_cast<ssize_t>(sizeof greeting)) return {};
+    return run_error("another rank cannot be talked to: " + reason(errno), kWhere);
+  }
+  Status hear(const FileDescriptor& socket, Greeting& greeting, Deadline deadline) const {
+    auto* to = reinterpret_cast<char*>(&greeting);
+    for (std::size_t at = 0; at < sizeof greeting;) {
+      PLUMBLINE_TRY(wait(socket.get(), POLLIN, deadline, "another rank says nothing"));
+      const ssize_t got = ::recv(socket.get(), to + at, sizeof greeting - at, 0);
+      if (got > 0)
+        at += static_cast<std::size_t>(got);
+      else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+        return run_error("another rank hung up", kWhere);
+    }
+    return {};
+  }
+
+  const MeshPlace& place_;
+  const MeshListener& listener_;
+  const Interrupt& interrupt_;
+  Deadline deadline_;
+  std::vector<FileDescriptor> sockets_;
+};
+
+class TcpCollective final : public Collective {
+ public:
+  explicit TcpCollective(TcpTransfers transfers) : transfers_(std::move(transfers)) {}
+  [[nodiscard]] int rank() const override { return transfers_.rank(); }
+  [[nodiscard]] int size() const override { return transfers_.size(); }
+  [[nodiscard]] std::string name() const override { return "tcp"; }
+  [[nodiscard]] bool broken() const override { return transfers_.broken(); }
+
+  Status all_to_all(const at::Tensor& send, const Counts& send_counts, const Counts& send_offsets, at::Tensor& recv,
+                    const Counts& recv_counts, const Counts& recv_offsets) override {
+    require_host(send);
+    require_host(recv);
+    const auto width = static_cast<std::int64_t>(recv.element_size());
+    const auto* from = static_cast<const char*>(send.const_data_ptr());
+    auto* to = static_cast<char*>(recv.mutable_data_ptr());
+    std::vector<Piece> sends(ranks());
+    std::vector<MutablePiece> receives(ranks());
+    for (std::size_t p = 0; p < ranks(); ++p) {
+      sends[p] = {from + send_offsets.at(p) * width, send_counts.at(p) * width};
+      receives[p] = {to + recv_offsets.at(p) * width, recv_counts.at(p) * width};
+    }
+    PLUMBLINE_CHECK(send_counts.at(me()) == recv_counts.at(me()), "what is sent is not what is received");
+    if (send_counts[me()] > 0)
+      std::memcpy(receives[me()].data, sends[me()].data, static_cast<std::size_t>(sends[me()].bytes));
+    return transfers_.exchange(sends, receives);
+  }
+
+  Status all_gather(at::Tensor& buffer, const Counts& counts, const Counts& offsets) override {
+    require_host(buffer);
+    return gather(static_cast<char*>(buffer.mutable_data_ptr()), static_cast<std::int64_t>(buffer.element_size()),
+                  counts, offsets);
+  }
+
+  Status broadcast(at::Tensor& buffer, int root) override {
+    require_host(buffer);
+    const auto bytes = static_cast<std::int64_t>(buffer.nbytes());
+    std::vector<Piece> sends(ranks());
+    std::vector<MutablePiece> receives(ranks());
+    if (root == rank())
+      std::fill(sends.begin(), sends.end(), Piece{static_cast<const char*>(buffer.const_data_ptr()), bytes});
+    else
+      receives.at(static_cast<std::size_t>(root)) = {static_cast<char*>(buffer.mutable_data_ptr()), bytes};
+    return transfers_.exchange(sends, receives);
+  }
+
+  Result<std::vector<std::string>> all_gather_bytes(const std::string& mine) override {
+    Counts counts(ranks()), ones(ranks(), 1), places(ranks());
+    for (std::size_t p = 0; p < ranks(); ++p) places[p] = static_cast<std::int64_t>(p);
+    counts[me()] = static_cast<std::int64_t>(mine.size());
+    PLUMBLINE_TRY(gather(reinterpret_cast<char*>(counts.data()), sizeof(std::int64_t), ones, places));
+    std::vector<std::string> all(ranks());
+    std::vector<Piece> sends(ranks(), Piece{mine.data(), counts[me()]});
+    std::vector<MutablePiece> receives(ranks());
+    for (std::size_t p = 0; p < ranks(); ++p) {
+      all[p] = p == me() ? mine : std::string(static_cast<std::size_t>(counts[p]), '\0');
+      receives[p] = {all[p].data(), counts[p]};
+    }
+    PLUMBLINE_TRY(transfers_.exchange(sends, receives));
+    return all;
+  }
+
+  Status barrier() override {
+    return transfers_.exchange(std::vector<Piece>(ranks()), std::vector<MutablePiece>(ranks()));
+  }
+
+ private:
+  [[nodiscard]] std::size_t ranks() const { return static_cast<std::size_t>(transfers_.size()); }
+  [[nodiscard]] std::size_t me() const { return static_cast<std::size_t>(transfers_.rank()); }
+  static void require_host(const at::Tensor& tensor) {
+    PLUMBLINE_CHECK(tensor.is_cpu() && tensor.is_contiguous(), "TCP moves contiguous tensors of the CPU");
+  }
+  Status gather(char* data, std::int64_t width, const Counts& counts, const Counts& offsets) {
+    std::vector<Piece> sends(ranks(), Piece{data + offsets.at(me()) * width, counts.at(me()) * width});
+    std::vector<MutablePiece> receives(ranks());
+    for (std::size_t p = 0; p < ranks(); ++p) receives[p] = {data + offsets.at(p) * width, counts.at(p) * width};
+    return transfers_.exchange(sends, receives);
+  }
+
+  TcpTransfers transfers_;
+};
+
+}  // namespace
+
+Result<MeshListener> MeshListener::open(const std::string& host) {
+  PLUMBLINE_ASSIGN(auto listening, listen_on(host, /*port=*/0));
+  return MeshListener(std::move(listening.socket), host + ":" + std::to_string(listening.port));
+}
+
+Result<std::unique_ptr<Collective>> make_tcp_collective(const MeshPlace& place, const MeshListener& listener,
+                                                        const Interrupt& interrupt) {
+  if (place.key.size() != kKeyDigits) return run_error("the mesh's key is not of 64 digits", kWhere);
+  PLUMBLINE_ASSIGN(auto sockets, Gathering(place, listener, interrupt).come_together());
+  return std::unique_ptr<Collective>(
+      std::make_unique<TcpCollective>(TcpTransfers(std::move(sockets), place.rank, interrupt)));
+}
+
+}  // namespace plumbline

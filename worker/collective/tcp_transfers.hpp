@@ -1,0 +1,46 @@
+// Moves bytes between this rank and the others of a mesh, all transfers of one collective call at once. Private to this
+// room.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "common/core/file_descriptor.hpp"
+#include "common/core/result.hpp"
+#include "worker/collective/interrupt.hpp"
+
+namespace plumbline {
+
+struct Piece {
+  const char* data = nullptr;
+  std::int64_t bytes = 0;
+};
+struct MutablePiece {
+  char* data = nullptr;
+  std::int64_t bytes = 0;
+};
+
+class TcpTransfers {
+ public:
+  /// `sockets` by rank, non-blocking and connected; the own rank's is empty.
+  TcpTransfers(std::vector<FileDescriptor> sockets, int rank, const Interrupt& interrupt)
+      : sockets_(std::move(sockets)), rank_(rank), interrupt_(interrupt) {}
+
+  /// Sends sends[p] to rank p and receives receives[p] from it, for every other rank. A peer's end of file, an
+  /// interrupt, or a transfer that is not the one expected is a run error and ends the mesh.
+  Status exchange(const std::vector<Piece>& sends, const std::vector<MutablePiece>& receives);
+  [[nodiscard]] bool broken() const { return broken_; }
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int size() const { return static_cast<int>(sockets_.size()); }
+
+ private:
+  /// Closes all sockets, so that the others notice too.
+  Error give_up(const std::string& why);
+
+  std::vector<FileDescriptor> sockets_;
+  int rank_;
+  const Interrupt& interrupt_;
+  std::uint64_t exchanges_ = 0;
+  bool broken_ = false;
+};
+
+}  // namespace plumbline

@@ -1,0 +1,97 @@
+#include "worker/elastic_worker.hpp"
+
+#include <cstdlib>
+
+#include "worker/collective/nccl_group.hpp"
+#include "worker/collective/tcp_mesh.hpp"
+#include "worker/device.hpp"
+#include "worker/joining.hpp"
+#include "worker/log.hpp"
+#include "worker/numerics.hpp"
+#include "worker/train_loop.hpp"
+
+namespace plumbline {
+
+namespace {
+
+/// The group of one generation: TCP brings the ranks together, and NCCL takes over between GPUs.
+struct Group {
+  std::unique_ptr<Collective> ranks, gpus;
+  [[nodiscard]] Collective& of_training() const { return gpus ? *gpus : *ranks; }
+};
+
+class ElasticWorker {
+ public:
+  ElasticWorker(const WorkerContext& context, const MeshListener& listener)
+      : context_(context), listener_(listener), loop_(context) {}
+
+  Status work() {
+    if (context_.session.welcome().under_way) PLUMBLINE_TRY(loop_.prepare_to_join());
+    for (;;) {
+      PLUMBLINE_TRY(context_.session.send(loop_.holding()));
+      const std::optional<Assignment> assignment = context_.session.next_assignment();
+      if (!assignment) return {};
+      PLUMBLINE_ASSIGN(const TrainLoop::Ending ending, take_part(*assignment));
+      if (ending == TrainLoop::Ending::kFinished && context_.session.dismissed()) return {};
+    }
+  }
+
+ private:
+  /// A generation that broke is no error: the worker is ready for the next one.
+  Result<TrainLoop::Ending> take_part(const Assignment& assignment) {
+    const auto gathered = gather(assignment);
+    if (gathered.has_error()) return after_break(gathered.error());
+    const Group& group = gathered.value();
+    Result<TrainLoop::Ending> ended = loop_.run(assignment, group.of_training());
+    if (ended.has_error() && (group.of_training().broken() || context_.session.interrupt().raised()))
+      return after_break(ended.error());
+    return ended;
+  }
+  static TrainLoop::Ending after_break(const Error& why) {
+    log_info("generation ends here: " + to_string(why));
+    return TrainLoop::Ending::kRegroup;
+  }
+
+  Result<Group> gather(const Assignment& assignment) {
+    MeshPlace place;
+    place.rank = assignment.rank, place.addresses = assignment.mesh, place.generation = assignment.generation;
+    place.key = assignment.key;
+    Group group;
+    PLUMBLINE_ASSIGN(group.ranks, make_tcp_collective(place, listener_, context_.session.interrupt()));
+    if (context_.device.is_cpu() || assignment.world == 1) return group;
+    std::string id;
+    if (assignment.rank == 0) {
+      PLUMBLINE_ASSIGN(id, new_nccl_id());
+    }
+    PLUMBLINE_ASSIGN(const auto ids, group.ranks->all_gather_bytes(id));
+    NcclPlace gpu;
+    gpu.rank = assignment.rank, gpu.size = assignment.world, gpu.device = context_.device;
+    gpu.timeout = place.timeout, gpu.interrupt = &context_.session.interrupt();
+    PLUMBLINE_ASSIGN(group.gpus, make_nccl_collective(gpu, ids.front()));
+    return group;
+  }
+
+  WorkerContext context_;
+  const MeshListener& listener_;
+  TrainLoop loop_;
+};
+
+}  // namespace
+
+Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, int number) {
+  PLUMBLINE_ASSIGN(const at::Device device, device_of_worker(config.workers.device, number, config.workers.count));
+  const std::string fingerprint = numeric_fingerprint(device, config.workers.threads, precision_of(config.train));
+  PLUMBLINE_ASSIGN(const MeshListener listener, MeshListener::open(config.control.bind));
+  const char* group = std::getenv("PLUMBLINE_GROUP");
+  Hello hello = introduce(group != nullptr ? group : "", fingerprint);
+  hello.rank = number, hello.world = 0, hello.mesh = listener.address();
+  PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), session_options(config)));
+  log_info("joined as worker " + std::to_string(number) + " (" + listener.address() + "), " + fingerprint);
+  const Status status = guarded([&] {
+    return ElasticWorker({config, layout, *session, device, fingerprint}, listener).work();
+  });
+  take_leave(*session, status);
+  return status;
+}
+
+}  // namespace plumbline

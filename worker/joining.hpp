@@ -1,0 +1,26 @@
+// What both kinds of workers, of a static and of an elastic group, do to join a run and to leave it.
+#pragma once
+#include <string>
+
+#include "common/config/run_config.hpp"
+#include "common/core/result.hpp"
+#include "worker/session.hpp"
+
+namespace plumbline {
+
+/// Ends the process at once: no destructor waits for a peer, and the launcher sees to the rest of the group.
+[[noreturn]] void exit_now(int status);
+
+/// Host, process and fingerprint; who it is in its group is for the caller to add.
+Hello introduce(const std::string& group, const std::string& fingerprint);
+
+/// As the run's configuration says; a lost connection ends the process.
+SessionOptions session_options(const RunConfig& config);
+
+/// `work`, with what a library throws as a run error.
+Status guarded(const std::function<Status()>& work);
+
+/// Tells the coordinator of an error, if there is one and the coordinator is still there, and ends the session.
+void take_leave(Session& session, const Status& status);
+
+}  // namespace plumbline
