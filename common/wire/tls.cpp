@@ -150,8 +150,6 @@ bool configure(SSL_CTX* context) {
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_read_ahead(context, 1);
-  // A server without the key may show a certificate instead. There is none that we trust.
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
          SSL_CTX_set_ciphersuites(context, kCipherSuite) == 1 && SSL_CTX_set1_groups_list(context, kGroups) == 1 &&
@@ -197,10 +195,13 @@ TlsSession::TlsSession(int socket, const TlsContext& context, TlsSide side)
   PLUMBLINE_CHECK(ssl_ != nullptr, "no memory for a TLS session");
   BIO* bio = socket_bio(socket);
   SSL_set_bio(ssl_.get(), bio, bio);
-  if (side == TlsSide::kServer)
+  if (side == TlsSide::kServer) {
     SSL_set_accept_state(ssl_.get());
-  else
-    SSL_set_connect_state(ssl_.get());
+    return;
+  }
+  SSL_set_connect_state(ssl_.get());
+  // A server without the key may show a certificate instead. There is none that we trust.
+  SSL_set_verify(ssl_.get(), SSL_VERIFY_PEER, nullptr);
 }
 
 TlsSession::~TlsSession() = default;

@@ -29,7 +29,7 @@ TEST(FrameTest, TheBytesAreTheDocumentedOnes) {
   ASSERT_EQ(bytes.size(), kFrameHeaderBytes + 2);
   const std::string expected(
       "PLBL"
-      "\x01\x00"
+      "\x02\x00"
       "\x03\x02"
       "\x08\x07\x06\x05\x04\x03\x02\x01"
       "\x02\x00\x00\x00"

@@ -102,7 +102,7 @@ TEST(MessageTest, EveryKeyIsNeededAndOfItsType) {
     for (const auto& [key, value] : good.items()) {
       Json without = good, wrong = good;
       without.erase(key);
-      wrong[key] = Json::array();
+      wrong[key] = value.is_array() ? Json(7) : Json::array();
       for (const Json& bad : {without, wrong}) {
         const auto refused = from_frame({frame.type, frame.generation, bad.dump()});
         ASSERT_TRUE(refused.has_error()) << message_name(message) << " " << key;

@@ -65,7 +65,8 @@ struct Pair {
       : client(sockets.client.get(), context, TlsSide::kClient),
         server(sockets.server.get(), context, TlsSide::kServer) {
     const Failures failures = shake(client, server);
-    EXPECT_FALSE(failures.client || failures.server);
+    EXPECT_FALSE(failures.client) << to_string(*failures.client);
+    EXPECT_FALSE(failures.server) << to_string(*failures.server);
   }
   SocketPair sockets = socket_pair();
   TlsSession client, server;
