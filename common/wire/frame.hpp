@@ -24,7 +24,7 @@
 namespace plumbline {
 
 inline constexpr std::size_t kFrameHeaderBytes = 32;
-inline constexpr std::uint32_t kMaxPayloadBytes = 1u << 20;
+inline constexpr std::uint32_t kMaxPayloadBytes = 4u << 20;  ///< the status of 16,384 workers fits
 inline constexpr std::uint16_t kWireVersion = 2;
 
 struct FrameHeader {
