@@ -112,11 +112,10 @@ Status check_init_alone(const YamlNode& root) {
   return {};
 }
 
-bool is_loopback(const std::string& address) {
+bool is_ip_address(const std::string& text) {
   in_addr v4{};
   in6_addr v6{};
-  if (inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  return inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+  return inet_pton(AF_INET, text.c_str(), &v4) == 1 || inet_pton(AF_INET6, text.c_str(), &v6) == 1;
 }
 
 constexpr Objective kObjectives[] = {Objective::kSft, Objective::kUnlikelihood, Objective::kDpo, Objective::kIpo,
@@ -214,9 +213,9 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
   if (config.checkpoint.keep_best > 0 && config.evaluate.every == 0)
     return wrong("checkpoint.keep_best needs evaluate.every, which measures on held-out examples while training",
                  "For example evaluate: {every: 100}, with checkpoint.every: 100.");
-  if (!is_loopback(config.control.bind))
-    return wrong("control.bind is " + quoted_extract(config.control.bind) + ", not a loopback address",
-                 "Until connections are encrypted the coordinator listens on this machine only: 127.0.0.1 or ::1.");
+  if (!is_ip_address(config.control.bind))
+    return wrong("control.bind is " + quoted_extract(config.control.bind) + ", not an IP address",
+                 "For example 127.0.0.1 for this machine alone, or 0.0.0.0 for all of its addresses.");
   if (config.control.worker_timeout_ms != 0 && config.control.worker_timeout_ms <= config.control.heartbeat_ms)
     return wrong("control.worker_timeout_ms must be more than control.heartbeat_ms",
                  "A worker that is well is silent for as long as a heartbeat takes.");

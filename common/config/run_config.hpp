@@ -153,7 +153,7 @@ struct WorkersConfig {
 };
 
 struct ControlConfig {
-  std::string bind = "127.0.0.1";  ///< loopback only
+  std::string bind = "127.0.0.1";  ///< an IP address of this machine, or 0.0.0.0 or :: for all
   int port = 0;                    ///< 0: any free port
   int heartbeat_ms = 250;
   int worker_timeout_ms = 0;  ///< a worker silent for longer is taken for dead; 0: as worker_timeout() says

@@ -131,7 +131,7 @@ void describe(Visitor& v, TrainConfig& c) {
   v.key("steps", c.steps, Bounds{.min = 1, .max = 1e9}, "optimizer steps");
   v.key("global_batch", c.global_batch, Bounds{.min = 1, .max = 1 << 20},
         "examples of one optimizer step, whatever the number of workers");
-  v.key("lanes", c.lanes, Bounds{.min = 1, .max = 4096},
+  v.key("lanes", c.lanes, Bounds{.min = 1, .max = 16384},
         "fixed slices of the global batch, and the most workers that the run can use; part of what fixes the weights' "
         "bits. 12 divides evenly among 1, 2, 3, 4 and 6 workers");
   v.key("micro_batch_tokens", c.micro_batch_tokens, Bounds{.min = 1, .max = 1 << 30},
@@ -244,7 +244,9 @@ void describe(Visitor& v, WorkersConfig& c) {
 
 template <class Visitor>
 void describe(Visitor& v, ControlConfig& c) {
-  v.key("bind", c.bind, AnyText{}, "address that the coordinator listens on; a loopback address (127.0.0.0/8 or ::1)");
+  v.key("bind", c.bind, AnyText{},
+        "IP address that the coordinator listens on: the default for this machine alone, one of its own addresses, or "
+        "`0.0.0.0` or `::` for all of them ([security](security.md))");
   v.key("port", c.port, Bounds{.min = 0, .max = 65535}, "its port; 0: any free one");
   v.key("heartbeat_ms", c.heartbeat_ms, Bounds{.min = 1, .max = 3.6e6},
         "milliseconds between a worker's signs of life");

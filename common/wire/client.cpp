@@ -5,7 +5,6 @@
 #include <system_error>
 #include <utility>
 
-#include "common/core/files.hpp"
 #include "common/record/run_layout.hpp"
 #include "common/wire/connection.hpp"
 
@@ -13,7 +12,6 @@ namespace plumbline {
 
 namespace {
 
-constexpr std::size_t kNonceBytes = 16;
 /// A coordinator that reads nothing for so long is lost. It is local or on the cluster's network, and never busy.
 constexpr std::chrono::seconds kSendTimeout{30};
 
@@ -66,27 +64,41 @@ Error unexpected(const Message& message, const char* expected) {
                    "control plane", "Both ends must be the same version of Plumbline.");
 }
 
-/// Challenge, Hello, Welcome. Each side proves that it knows the secret; neither says it.
-Result<Welcome> shake_hands(Connection& connection, Hello& hello, const std::string& secret,
-                            const std::filesystem::path& run_dir, Deadline deadline) {
-  PLUMBLINE_ASSIGN(const auto first,
-                   next_message(connection, deadline, no_coordinator("whoever answers is no coordinator", run_dir)));
-  const auto* challenge = std::get_if<Challenge>(&first.second);
-  if (challenge == nullptr) return unexpected(first.second, "Challenge");
-  hello.nonce = to_hex(random_bytes(kNonceBytes));
-  hello.proof = hello_proof(secret, challenge->nonce, hello);
+/// A connection on which both ends have proved the key.
+Result<Connection> open_connection(const std::filesystem::path& run_dir, const Credentials& credentials,
+                                   Deadline deadline) {
+  const CoordinatorAddress& address = credentials.address;
+  PLUMBLINE_ASSIGN(const TlsContext context, TlsContext::make(credentials.secret));
+  auto socket = connect_to_host(address.host, address.port, deadline);
+  if (socket.has_error()) return no_coordinator("no coordinator answers at " + to_string(socket.error()), run_dir);
+  SecureStream stream(std::move(socket).value(), context, TlsSide::kClient);
+  const Status shaken = stream.shake_hands(deadline);
+  if (shaken.has_value()) return Connection(std::move(stream));
+  const std::string whoever = "whoever answers at " + address.host + ":" + std::to_string(address.port);
+  switch (stream.end()) {
+    case TlsEnd::kRefused:
+      return secret_refused(run_dir);
+    case TlsEnd::kImpostor:
+      return usage_error(whoever + " does not know the run's secret, so it is not this run's coordinator",
+                         run_dir.string(), resume_hint(run_dir));
+    default:
+      return no_coordinator(whoever + " is no coordinator: " + shaken.error().message, run_dir);
+  }
+}
+
+/// Hello, Welcome.
+Result<Welcome> introduce(Connection& connection, const Hello& hello, const std::filesystem::path& run_dir,
+                          Deadline deadline) {
   PLUMBLINE_TRY(connection.send(to_frame(hello, Generation()), deadline));
-  auto second = next_message(
+  auto answer = next_message(
       connection, deadline,
       environment_error("the coordinator did not let us in in time", run_dir.string(), "Its log says what it does."));
-  if (second.has_error() && connection.hung_up()) return secret_refused(run_dir);
-  if (second.has_error()) return second.error();
-  const auto& [frame, message] = second.value();
+  if (answer.has_error() && connection.hung_up())
+    return no_coordinator("the coordinator hung up before it let us in", run_dir);
+  if (answer.has_error()) return answer.error();
+  const auto& [frame, message] = answer.value();
   const auto* welcome = std::get_if<Welcome>(&message);
   if (welcome == nullptr) return unexpected(message, "Welcome");
-  if (!proofs_equal(welcome->proof, welcome_proof(secret, challenge->nonce, hello.nonce)))
-    return usage_error("whoever answers does not know the run's secret, so it is not this run's coordinator",
-                       run_dir.string(), resume_hint(run_dir));
   if (hello.role == Role::kWorker && frame.generation != welcome->generation)
     return run_error("the coordinator's welcome is of two generations", "control plane");
   return *welcome;
@@ -113,14 +125,11 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& run_di
                                              std::chrono::milliseconds timeout) {
   const Deadline deadline = after(timeout);
   PLUMBLINE_ASSIGN(const Credentials credentials, read_credentials(run_dir));
-  const CoordinatorAddress& address = credentials.address;
-  auto connection = Connection::open(address.host, address.port, deadline);
-  if (connection.has_error())
-    return no_coordinator("no coordinator answers at " + to_string(connection.error()), run_dir);
-  PLUMBLINE_ASSIGN(Welcome welcome, shake_hands(connection.value(), hello, credentials.secret, run_dir, deadline));
+  PLUMBLINE_ASSIGN(Connection connection, open_connection(run_dir, credentials, deadline));
+  PLUMBLINE_ASSIGN(Welcome welcome, introduce(connection, hello, run_dir, deadline));
   const Generation generation = welcome.generation;
   return ControlClient(std::unique_ptr<State>(
-      new State{std::move(connection).value(), hello.role, std::move(welcome), generation, generation.value()}));
+      new State{std::move(connection), hello.role, std::move(welcome), generation, generation.value()}));
 }
 
 const Welcome& ControlClient::welcome() const { return state_->welcome; }

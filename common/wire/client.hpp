@@ -1,5 +1,5 @@
 // A blocking connection to the coordinator, used by workers and by `status` and `stop`. send() may be called from any
-// thread; receive() from one. The handshake proves the secret both ways before anything else is said.
+// thread; receive() from one. Both ends prove the run's key (tls.hpp) before anything else is said.
 #pragma once
 #include <chrono>
 #include <filesystem>
@@ -13,7 +13,7 @@ namespace plumbline {
 
 class ControlClient {
  public:
-  /// Reads coordinator.json and secret in `run_dir`, connects, says `hello` (its nonce and proof are filled in here).
+  /// Reads coordinator.json and secret in `run_dir`, connects, says `hello`, waits to be welcomed.
   /// Errors: environment error when no coordinator answers; usage error when the secret is refused.
   static Result<ControlClient> connect(const std::filesystem::path& run_dir, Hello hello,
                                        std::chrono::milliseconds timeout);

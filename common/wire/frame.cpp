@@ -3,8 +3,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
-#include <string_view>
+#include <utility>
 
 #include "common/core/check.hpp"
 
@@ -83,6 +84,18 @@ Status verify_payload(std::span<const std::byte, kFrameHeaderBytes> header_bytes
   const std::string_view raw(reinterpret_cast<const char*>(header_bytes.data()), header_bytes.size());
   if (checksum_of(raw, payload) != header.checksum) return bad_frame("its checksum does not fit");
   return {};
+}
+
+Result<std::optional<Frame>> FrameBuffer::take() {
+  if (arrived_.size() < kFrameHeaderBytes) return std::optional<Frame>();
+  std::array<std::byte, kFrameHeaderBytes> raw{};
+  std::memcpy(raw.data(), arrived_.data(), raw.size());
+  PLUMBLINE_ASSIGN(const FrameHeader header, decode_header(raw));
+  if (arrived_.size() < kFrameHeaderBytes + header.payload_bytes) return std::optional<Frame>();
+  Frame frame{header.type, header.generation, arrived_.substr(kFrameHeaderBytes, header.payload_bytes)};
+  PLUMBLINE_TRY(verify_payload(raw, header, frame.payload));
+  arrived_.erase(0, kFrameHeaderBytes + header.payload_bytes);
+  return std::optional<Frame>(std::move(frame));
 }
 
 }  // namespace plumbline

@@ -1,7 +1,5 @@
 #include "common/wire/message.hpp"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -17,14 +15,13 @@ constexpr std::size_t kMaxName = 1024;        // hosts, phases, kinds
 constexpr std::size_t kMaxText = 64u << 10;   // sentences for people
 constexpr std::int64_t kMaxStep = 1ll << 53;  // what JSON readers elsewhere keep exactly
 constexpr int kMaxRanks = 1 << 20;
-constexpr std::size_t kMinNonce = 16, kMaxNonce = 128;  // hex digits
-constexpr std::size_t kHashDigits = 64;                 // SHA-256, HMAC-SHA256
-constexpr std::size_t kMaxHex = 4096;                   // group, NCCL id
+constexpr std::size_t kHashDigits = 64;  // SHA-256
+constexpr std::size_t kMaxHex = 4096;    // group, NCCL id
 
 constexpr std::array<const char*, std::variant_size_v<Message>> kNames{
-    "Challenge",   "Hello",     "Welcome",    "Lease",  "Heartbeat", "StepDone",      "PartWritten",
-    "Committed",   "Artifact",  "NcclId",     "Failed", "Finished",  "StatusRequest", "StatusReply",
-    "StopRequest", "StopReply", "Assignment", "Ready",  "Regroup",   "Dismissal"};
+    "Hello",     "Welcome",    "Lease",  "Heartbeat", "StepDone",      "PartWritten", "Committed",
+    "Artifact",  "NcclId",     "Failed", "Finished",  "StatusRequest", "StatusReply", "StopRequest",
+    "StopReply", "Assignment", "Ready",  "Regroup",   "Dismissal"};
 constexpr std::array<const char*, 3> kArtifactKinds{"evaluation", "snapshot", "snapshot_part"};
 
 const char* role_name(Role role) { return role == Role::kWorker ? "worker" : "client"; }
@@ -107,9 +104,6 @@ class Fields {
 
 // One pair a message: write() makes the payload, read() checks one.
 
-Json write(const Challenge& m) { return {{"nonce", m.nonce}}; }
-void read(Fields& f, Challenge& m) { f.hex("nonce", m.nonce, kMinNonce, kMaxNonce); }
-
 Json write(const Hello& m) {
   return {{"role", role_name(m.role)},
           {"rank", m.rank},
@@ -119,9 +113,7 @@ Json write(const Hello& m) {
           {"group", m.group},
           {"mesh", m.mesh},
           {"generation", m.generation.value()},
-          {"fingerprint", m.fingerprint},
-          {"nonce", m.nonce},
-          {"proof", m.proof}};
+          {"fingerprint", m.fingerprint}};
 }
 void read(Fields& f, Hello& m) {
   std::string role;
@@ -136,15 +128,10 @@ void read(Fields& f, Hello& m) {
   f.require(m.world > 0 || m.role == Role::kClient || is_host_and_port(m.mesh), "an elastic worker has no address");
   f.generation("generation", m.generation);
   f.text("fingerprint", m.fingerprint, kMaxName);
-  f.hex("nonce", m.nonce, kMinNonce, kMaxNonce);
-  f.hex("proof", m.proof, kHashDigits, kHashDigits);
 }
 
-Json write(const Welcome& m) {
-  return {{"proof", m.proof}, {"generation", m.generation.value()}, {"under_way", m.under_way}};
-}
+Json write(const Welcome& m) { return {{"generation", m.generation.value()}, {"under_way", m.under_way}}; }
 void read(Fields& f, Welcome& m) {
-  f.hex("proof", m.proof, kHashDigits, kHashDigits);
   f.generation("generation", m.generation);
   f.flag("under_way", m.under_way);
 }
@@ -299,17 +286,6 @@ constexpr std::array<Parser, sizeof...(I)> parsers(std::index_sequence<I...>) {
 }
 constexpr auto kParsers = parsers(std::make_index_sequence<std::variant_size_v<Message>>());
 
-/// Length before content, so that no two lists of fields read the same.
-std::string proof(std::string_view secret, std::initializer_list<std::string_view> fields) {
-  std::string said;
-  for (const std::string_view field : fields) {
-    said += std::to_string(field.size());
-    said += ':';
-    said += field;
-  }
-  return to_hex(hmac_sha256(secret, said));
-}
-
 }  // namespace
 
 Frame to_frame(const Message& message, Generation generation) {
@@ -331,17 +307,5 @@ Result<Message> from_frame(const Frame& frame) {
 }
 
 std::string message_name(const Message& message) { return kNames[message.index()]; }
-
-std::string hello_proof(std::string_view secret, const std::string& challenge_nonce, const Hello& hello) {
-  return proof(secret, {"hello", challenge_nonce, hello.nonce, role_name(hello.role), std::to_string(hello.rank)});
-}
-
-std::string welcome_proof(std::string_view secret, const std::string& challenge_nonce, const std::string& hello_nonce) {
-  return proof(secret, {"welcome", hello_nonce, challenge_nonce});
-}
-
-bool proofs_equal(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
 
 }  // namespace plumbline

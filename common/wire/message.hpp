@@ -2,9 +2,8 @@
 // unknown or malformed one is an Error, never an exception.
 //
 //   coordinator                                    worker (rank r of n)
-//   Challenge  --------------------------------->                          nonce
-//              <---------------------------------  Hello                   proof of the secret, who it is
-//   Welcome    --------------------------------->                          counter-proof: the worker is in
+//              <---------------------------------  Hello                   who it is
+//   Welcome    --------------------------------->                          the worker is in
 //              <---------------------------------  Ready                   elastic: between two generations, with the
 //                                                                          state that it holds
 //   Assignment --------------------------------->                          a generation begins: rank, where to start
@@ -36,22 +35,17 @@ namespace plumbline {
 
 enum class Role { kWorker, kClient };
 
-struct Challenge {
-  std::string nonce;
-};  ///< hex
 struct Hello {
   Role role = Role::kWorker;
   int rank = 0, world = 1;  ///< worker only; world 0: of an elastic group, and `rank` is the worker's number
   std::string host;
   std::int64_t pid = 0;
-  std::string group;         ///< random hex that all ranks of one launched group share
-  std::string mesh;          ///< elastic: "host:port" where the other workers reach it
-  Generation generation;     ///< elastic: that it was in when it lost its coordinator; 0: it was in none
-  std::string fingerprint;   ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
-  std::string nonce, proof;  ///< hex; proof = HMAC(secret, "hello" + challenge nonce + nonce + role + rank)
+  std::string group;        ///< random hex that all ranks of one launched group share
+  std::string mesh;         ///< elastic: "host:port" where the other workers reach it
+  Generation generation;    ///< elastic: that it was in when it lost its coordinator; 0: it was in none
+  std::string fingerprint;  ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
 };
 struct Welcome {
-  std::string proof;       ///< HMAC(secret, "welcome" + hello nonce + challenge nonce)
   Generation generation;   ///< that is, or was last
   bool under_way = false;  ///< elastic: others train already; prepare to join them before saying Ready
 };
@@ -127,19 +121,13 @@ struct StopReply {
   std::string message;
 };
 
-using Message = std::variant<Challenge, Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact,
-                             NcclId, Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply, Assignment,
-                             Ready, Regroup, Dismissal>;
+using Message =
+    std::variant<Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId, Failed, Finished,
+                 StatusRequest, StatusReply, StopRequest, StopReply, Assignment, Ready, Regroup, Dismissal>;
 
 /// The type number is the variant index + 1.
 Frame to_frame(const Message& message, Generation generation);
 Result<Message> from_frame(const Frame& frame);
 std::string message_name(const Message& message);
-
-/// The two proofs above, hex.
-std::string hello_proof(std::string_view secret, const std::string& challenge_nonce, const Hello& hello);
-std::string welcome_proof(std::string_view secret, const std::string& challenge_nonce, const std::string& hello_nonce);
-/// Constant-time comparison.
-bool proofs_equal(std::string_view a, std::string_view b);
 
 }  // namespace plumbline

@@ -13,10 +13,15 @@ inline bool is_on_this_host(const CoordinatorAddress& address) {
   return ::gethostname(host.data(), host.size() - 1) == 0 && address.hostname == host.data();
 }
 
-/// It listens on loopback addresses only, so a process elsewhere cannot reach it, and may meet another run's there.
+/// An address that means another machine on every machine.
+inline bool is_loopback(const std::string& host) {
+  return host == "::1" || host.starts_with("127.") || host == "localhost";
+}
+
+/// A coordinator on another host that listens there alone cannot be reached.
 inline bool can_be_asked(const RunLayout& layout) {
   const auto address = read_address(layout);
-  return address.has_value() && is_on_this_host(*address);
+  return address.has_value() && (is_on_this_host(*address) || !is_loopback(address->host));
 }
 
 }  // namespace plumbline

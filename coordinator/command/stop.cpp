@@ -53,7 +53,7 @@ Result<std::string> stop_through_job(const RunLayout& layout) {
   const auto record = read_job(layout);
   if (record.has_error())
     return environment_error("the run's coordinator is on " + (address ? address->hostname : "another host") +
-                                 ", listens there alone, and is of no Slurm job that is known here",
+                                 ", cannot be reached from here, and is of no Slurm job that is known here",
                              layout.root().string(), "Call there: plumbline stop " + layout.root().string());
   PLUMBLINE_ASSIGN(const std::string state, job_state(record->job));
   if (state.empty())
@@ -82,15 +82,24 @@ Status say_and_wait(const RunLayout& layout, const std::string& reply, bool no_w
   return {};
 }
 
+Status stop_unasked(const RunLayout& layout, bool no_wait) {
+  if (!is_held(layout) && !waits_in_queue(layout)) return nothing_to_stop(layout);
+  PLUMBLINE_ASSIGN(const std::string told, stop_through_job(layout));
+  return say_and_wait(layout, told, no_wait);
+}
+
+/// On another host, whose port may be closed to this one.
+bool is_elsewhere(const RunLayout& layout) {
+  const auto address = read_address(layout);
+  return address.has_value() && !is_on_this_host(*address);
+}
+
 Status run_stop(const StopOptions& options) {
   PLUMBLINE_ASSIGN(const RunLayout layout, named_run(options.run));
-  if (!can_be_asked(layout)) {
-    if (!is_held(layout) && !waits_in_queue(layout)) return nothing_to_stop(layout);
-    PLUMBLINE_ASSIGN(const std::string told, stop_through_job(layout));
-    return say_and_wait(layout, told, options.no_wait);
-  }
+  if (!can_be_asked(layout)) return stop_unasked(layout, options.no_wait);
   const auto reply = ask_coordinator(layout);
-  if (reply.has_error() && reply.error().code == ErrorCode::kEnvironment) return nothing_to_stop(layout);
+  if (reply.has_error() && reply.error().code == ErrorCode::kEnvironment)
+    return is_elsewhere(layout) ? stop_unasked(layout, options.no_wait) : nothing_to_stop(layout);
   if (reply.has_error()) return reply.error();
   return say_and_wait(layout, *reply, options.no_wait);
 }

@@ -128,9 +128,10 @@ void Transition::on(const event::RecordFailed& failed) { fail(failed.error); }
 
 /// Nothing of the group is left and nothing of what it wrote is being worked on.
 void Transition::conclude_when_gone() {
+  if (state_.phase != GroupPhase::kEnding) return;
   const bool gone = connected() == 0 && (!facts_.supervised || state_.exited);
   const bool settled = state_.storing.empty() && state_.aggregating.empty() && !state_.verifying;
-  if (state_.phase == GroupPhase::kEnding && gone && settled) conclude();
+  if (gone && settled) conclude();
 }
 
 void Transition::conclude() {

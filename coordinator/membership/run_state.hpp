@@ -86,8 +86,9 @@ struct RunState {
 
   // The group.
   std::string group;
-  int world = 0;                  ///< 0 until the first worker came
-  std::map<int, Member> members;  ///< by rank
+  int world = 0;                         ///< 0 until the first worker came
+  std::map<int, Member> members;         ///< by rank
+  std::map<ConnectionId, int> found_at;  ///< the rank at which a connection was found last: a guess, to be checked
   SteadyTime phase_since;
   std::optional<EndCause> cause;
   std::optional<Error> failure;  ///< the first error that a worker reported

@@ -140,7 +140,7 @@ void Coordinator::carry_out(const action::Welcome& welcome) {
   Welcome message;
   message.generation = welcome.generation;
   message.under_way = welcome.under_way;
-  peer->welcome(std::move(message));
+  peer->welcome(message);
 }
 
 void Coordinator::carry_out(const action::Assign& assign) {

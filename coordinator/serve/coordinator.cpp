@@ -9,6 +9,7 @@
 #include <csignal>
 #include <utility>
 
+#include "common/core/check.hpp"
 #include "common/data/plan.hpp"
 #include "coordinator/serve/commit.hpp"
 #include "coordinator/serve/listener.hpp"
@@ -23,7 +24,12 @@ constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};  ///< after a failed accept (no descriptor left, …)
 }  // namespace
 
-Coordinator::Coordinator(ServableRun run) : run_(std::move(run)), signals_(io_), started_(run_.clock()) {
+Coordinator::Coordinator(ServableRun run)
+    : run_(std::move(run)),
+      signals_(io_),
+      admission_(within_descriptors(run_.admission, raise_descriptor_limit())),
+      room_(io_),
+      started_(run_.clock()) {
   const Dataset& dataset = run_.dataset;
   num_probe_rows_ = static_cast<std::int64_t>(
       probe_rows(dataset.held_out(), dataset.info().norms.size(), run_.config.snapshot.examples, run_.config.seed)
@@ -64,10 +70,9 @@ Result<RunOutcome> Coordinator::serve() {
 }
 
 Status Coordinator::publish_address() {
-  char hostname[256] = "";
-  static_cast<void>(gethostname(hostname, sizeof hostname - 1));
   published_ = true;
-  return write_address(run_.layout, {run_.config.control.bind, port_, run_.state.generation, getpid(), hostname});
+  return write_address(
+      run_.layout, {address_for_others(run_.config.control.bind), port_, run_.state.generation, getpid(), host_name()});
 }
 
 void Coordinator::spawn(asio::awaitable<void> coroutine) {
@@ -88,6 +93,7 @@ asio::awaitable<void> Coordinator::accept_all(asio::ip::tcp::acceptor acceptor) 
   for (;;) {
     auto [error, socket] = co_await acceptor.async_accept(kAwait);
     if (!error) {
+      co_await make_room();
       admit(std::move(socket));
       continue;
     }
@@ -97,24 +103,41 @@ asio::awaitable<void> Coordinator::accept_all(asio::ip::tcp::acceptor acceptor) 
   }
 }
 
+/// Until a stranger may be let in; who came first and did not use its time goes.
+asio::awaitable<void> Coordinator::make_room() {
+  for (;;) {
+    const Admission::Room room = admission_.room(run_.clock());
+    if (room.place == Admission::Place::kFree) co_return;
+    if (room.place == Admission::Place::kEvict) {
+      Peer* oldest = find(room.oldest);
+      PLUMBLINE_CHECK(oldest != nullptr, "a stranger without a connection");
+      oldest->make_way("others wait, and it did not prove the run's key");
+      continue;
+    }
+    room_.expires_after(room.until - run_.clock());
+    co_await room_.async_wait(kAwait);
+  }
+}
+
 void Coordinator::admit(asio::ip::tcp::socket socket) {
-  std::size_t unproven = 0;
-  for (const auto& [id, peer] : peers_) unproven += peer->proven() ? 0 : 1;
-  if (unproven >= run_.most_unproven || peers_.size() >= run_.most_peers) {
-    spdlog::warn("a connection is turned away: {} wait to prove the secret, {} are open", unproven, peers_.size());
+  if (admission_.is_full(peers_.size())) {
+    if (const auto line = admission_.turned_away(std::to_string(peers_.size()) + " are open", run_.clock()))
+      spdlog::warn("{}", *line);
     return;  // The socket closes.
   }
   ++newest_peer_;
-  auto peer = std::make_shared<Peer>(std::move(socket), newest_peer_, run_.secret, *this, run_.limits);
+  auto peer = std::make_shared<Peer>(std::move(socket), newest_peer_, run_.tls, *this, run_.limits);
   peers_[newest_peer_] = peer;
+  admission_.came(newest_peer_, run_.clock());
   peer->start();
 }
 
 void Coordinator::on_hello(Peer& peer, const Hello& hello) {
+  if (admission_.left(peer.id())) room_.cancel();
   if (hello.role == Role::kWorker) return feed(event::WorkerCame{peer.id(), hello});
   Welcome welcome;
   welcome.generation = run_.state.generation;
-  peer.welcome(std::move(welcome));
+  peer.welcome(welcome);
 }
 
 void Coordinator::on_message(Peer& peer, Generation generation, Message message) {
@@ -125,7 +148,10 @@ void Coordinator::on_message(Peer& peer, Generation generation, Message message)
 void Coordinator::on_closed(Peer& peer, const std::string& reason) {
   const ConnectionId id = peer.id();
   const bool is_worker = peer.proven() && peer.role() == Role::kWorker;
-  if (!peer.proven()) spdlog::warn("connection {} is closed: {}", id.value(), reason);
+  if (admission_.left(id)) {
+    room_.cancel();
+    if (const auto line = admission_.turned_away(reason, run_.clock())) spdlog::warn("{}", *line);
+  }
   peers_.erase(id);
   if (is_worker) feed(event::ConnectionLost{id, reason});
 }

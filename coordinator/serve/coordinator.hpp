@@ -16,6 +16,7 @@
 #include "coordinator/launch/launch.hpp"
 #include "coordinator/membership/decide.hpp"
 #include "coordinator/schedule/retention.hpp"
+#include "coordinator/serve/admission.hpp"
 #include "coordinator/serve/event_log.hpp"
 #include "coordinator/serve/peer.hpp"
 #include "coordinator/serve/progress.hpp"
@@ -33,6 +34,7 @@ struct ServableRun {
   RunFacts facts;
   RunState state;  ///< from the journal
   std::string secret;
+  TlsContext tls;  ///< of the secret
   Progress progress;
   DesiredWatch desired;
   std::vector<HeldOutMeasure> measures;  ///< on the way to where training is: which checkpoints are the best
@@ -40,7 +42,7 @@ struct ServableRun {
   Clock clock;
   std::chrono::milliseconds tick{100};
   PeerLimits limits;
-  std::size_t most_unproven = 64, most_peers = 4096;
+  AdmissionLimits admission;
 };
 
 class Coordinator final : public PeerOwner {
@@ -54,6 +56,7 @@ class Coordinator final : public PeerOwner {
  private:
   // Peers.
   boost::asio::awaitable<void> accept_all(boost::asio::ip::tcp::acceptor acceptor);
+  boost::asio::awaitable<void> make_room();
   void admit(boost::asio::ip::tcp::socket socket);
   void on_hello(Peer& peer, const Hello& hello) override;
   void on_message(Peer& peer, Generation generation, Message message) override;
@@ -113,6 +116,8 @@ class Coordinator final : public PeerOwner {
   boost::asio::signal_set signals_;
   std::map<ConnectionId, std::shared_ptr<Peer>> peers_;
   ConnectionId newest_peer_;
+  Admission admission_;
+  boost::asio::steady_timer room_;  ///< cancelled when a stranger has proved the key, or is gone
   /// What one call of the launcher started.
   struct Launched {
     std::unique_ptr<WorkerGroup> process;

@@ -2,44 +2,51 @@
 
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/read.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <span>
+#include <optional>
 #include <utility>
-
-#include "common/core/files.hpp"
 
 namespace plumbline {
 
 namespace asio = boost::asio;
+using asio::ip::tcp;
 
 namespace {
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-constexpr std::size_t kNonceBytes = 16;
+constexpr std::size_t kRecordBytes = 1 << 14;
+/// A peer that says a lot lets others have their turn after so many frames.
+constexpr int kFramesInARow = 16;
 
-Error ended(const boost::system::error_code& ec) {
-  return run_error(ec == asio::error::eof ? "the connection ended" : "the connection broke: " + ec.message());
+Error ended(const boost::system::error_code& ec) { return run_error("the connection broke: " + ec.message()); }
+
+tcp::socket::wait_type wait_type(Readiness readiness) {
+  return readiness == Readiness::kReadable ? tcp::socket::wait_read : tcp::socket::wait_write;
+}
+
+tcp::socket prepared(tcp::socket socket) {
+  boost::system::error_code ignored;
+  socket.native_non_blocking(true, ignored);
+  socket.set_option(tcp::no_delay(true), ignored);
+  return socket;
 }
 
 }  // namespace
 
-Peer::Peer(asio::ip::tcp::socket socket, ConnectionId id, std::string secret, PeerOwner& owner,
-           const PeerLimits& limits)
-    : socket_(std::move(socket)),
+Peer::Peer(tcp::socket socket, ConnectionId id, const TlsContext& context, PeerOwner& owner, const PeerLimits& limits)
+    : socket_(prepared(std::move(socket))),
+      tls_(socket_.native_handle(), context, TlsSide::kServer),
       deadline_(socket_.get_executor()),
       id_(id),
-      secret_(std::move(secret)),
       owner_(owner),
       limits_(limits) {}
 
 void Peer::start() {
-  boost::system::error_code ignored;
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  arm_deadline(limits_.handshake, "it did not prove the secret in time");
+  arm_deadline(limits_.handshake, "it did not prove the run's key and say hello in time");
   asio::co_spawn(
       socket_.get_executor(), [self = shared_from_this()] { return self->serve(); },
       [self = shared_from_this()](const std::exception_ptr& failure) {
@@ -57,7 +64,7 @@ asio::awaitable<void> Peer::serve() {
   const Status shaken = co_await shake_hands();
   if (shaken.has_error()) co_return close(shaken.error().message);
   owner_.on_hello(*this, hello_);
-  while (!closed_ && !closing_) {
+  for (int in_a_row = 1; !closed_ && !closing_; ++in_a_row) {
     const Result<Frame> frame = co_await read_frame();
     if (frame.has_error()) co_return close(frame.error().message);
     if (closed_ || closing_) co_return;
@@ -65,23 +72,24 @@ asio::awaitable<void> Peer::serve() {
     if (message.has_error()) co_return close(message.error().message);
     if (role() == Role::kClient) arm_deadline(limits_.client_silence, "the client said nothing for a while");
     owner_.on_message(*this, frame.value().generation, std::move(message).value());
+    if (in_a_row % kFramesInARow == 0) co_await asio::post(socket_.get_executor(), asio::use_awaitable);
   }
 }
 
 asio::awaitable<Status> Peer::shake_hands() {
-  challenge_ = to_hex(random_bytes(kNonceBytes));
-  send(Challenge{challenge_});
+  for (;;) {
+    const auto step = tls_.handshake();
+    if (step.has_error()) co_return step.error();
+    if (!step->wait) break;
+    const Status ready = co_await until(*step->wait);
+    if (ready.has_error()) co_return ready.error();
+  }
   const Result<Frame> frame = co_await read_frame();
   if (frame.has_error()) co_return frame.error();
   auto message = from_frame(frame.value());
   if (message.has_error()) co_return message.error();
   const auto* hello = std::get_if<Hello>(&message.value());
   if (hello == nullptr) co_return run_error("it said " + message_name(message.value()) + " instead of Hello");
-  if (!proofs_equal(hello->proof, hello_proof(secret_, challenge_, *hello))) {
-    refuse({static_cast<int>(ErrorCode::kUsage), "the secret is wrong", "",
-            "Only who can read the file `secret` of the run's directory can talk to its coordinator."});
-    co_return run_error("the secret is wrong");
-  }
   hello_ = *hello;
   proven_ = true;
   if (role() == Role::kClient)
@@ -92,46 +100,83 @@ asio::awaitable<Status> Peer::shake_hands() {
 }
 
 asio::awaitable<Result<Frame>> Peer::read_frame() {
-  std::array<std::byte, kFrameHeaderBytes> bytes;
-  const auto [header_error, header_read] = co_await asio::async_read(socket_, asio::buffer(bytes), kAwait);
-  if (header_error) co_return ended(header_error);
-  const auto header = decode_header(bytes);
-  if (header.has_error()) co_return header.error();
-  Frame frame{header->type, header->generation, std::string(header->payload_bytes, '\0')};
-  const auto [payload_error, payload_read] = co_await asio::async_read(socket_, asio::buffer(frame.payload), kAwait);
-  if (payload_error) co_return ended(payload_error);
-  const Status whole = verify_payload(bytes, header.value(), frame.payload);
-  if (whole.has_error()) co_return whole.error();
-  co_return frame;
+  for (;;) {
+    Readiness wait = Readiness::kReadable;
+    auto frame = read_arrived(wait);
+    if (frame.has_error()) co_return frame.error();
+    if (frame.value()) co_return std::move(*frame.value());
+    const Status ready = co_await until(wait);
+    if (ready.has_error()) co_return ready.error();
+  }
 }
 
-void Peer::welcome(Welcome welcome) {
+Result<std::optional<Frame>> Peer::read_arrived(Readiness& wait) {
+  std::array<char, kRecordBytes> block;  // here and not in a coroutine, which would keep it for every peer
+  for (;;) {
+    PLUMBLINE_ASSIGN(std::optional<Frame> frame, arrived_.take());
+    if (frame) return frame;
+    PLUMBLINE_ASSIGN(const TlsSession::Step step, tls_.read_some(block));
+    if (step.wait) {
+      wait = *step.wait;
+      return std::optional<Frame>();
+    }
+    arrived_.add({block.data(), step.bytes});
+  }
+}
+
+/// An error too when the connection was closed meanwhile: then its descriptor may be another's.
+asio::awaitable<Status> Peer::until(Readiness readiness) {
+  const auto [error] = co_await socket_.async_wait(wait_type(readiness), kAwait);
+  if (error) co_return ended(error);
+  if (closed_) co_return run_error("the connection is closed");
+  co_return Status();
+}
+
+void Peer::welcome(const Welcome& welcome) {
   generation_ = welcome.generation;
-  welcome.proof = welcome_proof(secret_, challenge_, hello_.nonce);
   send(welcome);
 }
 
 void Peer::send(const Message& message) {
   if (closed_ || closing_) return;
   auto bytes = encode_frame(to_frame(message, generation_));
-  if (bytes.has_error()) return close(bytes.error().message);
+  if (bytes.has_error()) return finish_soon(bytes.error().message);
   outgoing_bytes_ += bytes->size();
-  if (outgoing_bytes_ > limits_.outgoing_bytes) return finish("it does not read what is sent to it");
+  if (outgoing_bytes_ > limits_.outgoing_bytes) return finish_soon("it does not read what is sent to it");
   outgoing_.push_back(std::move(bytes).value());
-  if (!writing_) write_next();
+  if (!writing_) write_soon();
 }
 
-void Peer::write_next() {
+void Peer::finish_soon(const std::string& reason) {
+  closing_ = true;
+  reason_ = reason;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->finish(self->reason_); });
+}
+
+void Peer::write_soon() {
   writing_ = true;
-  asio::async_write(socket_, asio::buffer(outgoing_.front()),
-                    [self = shared_from_this()](const boost::system::error_code& ec, std::size_t) {
-                      self->writing_ = false;
-                      if (ec) return self->finish(ended(ec).message);
-                      self->outgoing_bytes_ -= self->outgoing_.front().size();
-                      self->outgoing_.pop_front();
-                      if (!self->outgoing_.empty()) return self->write_next();
-                      if (self->closing_) self->finish(self->reason_);
-                    });
+  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->write(); });
+}
+
+void Peer::write() {
+  if (closed_) return;
+  while (!outgoing_.empty()) {
+    const auto step = tls_.write_some(std::string_view(outgoing_.front()).substr(written_));
+    if (step.has_error()) return finish(step.error().message);
+    written_ += step->bytes;
+    if (written_ == outgoing_.front().size()) {
+      outgoing_bytes_ -= written_;
+      written_ = 0;
+      outgoing_.pop_front();
+    }
+    if (!step->wait) continue;
+    return socket_.async_wait(wait_type(*step->wait), [self = shared_from_this()](const boost::system::error_code& ec) {
+      if (ec) return self->finish(ended(ec).message);
+      self->write();
+    });
+  }
+  writing_ = false;
+  if (closing_) finish(reason_);
 }
 
 void Peer::refuse(const Failed& why) {
@@ -150,11 +195,12 @@ void Peer::close(const std::string& reason) {
 void Peer::finish(const std::string& reason) {
   if (closed_) return;
   closed_ = true;
-  deadline_.cancel();
-  boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
-  socket_.close(ignored);
   const auto self = shared_from_this();
+  deadline_.cancel();
+  tls_.say_goodbye();
+  boost::system::error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_both, ignored);
+  socket_.close(ignored);
   owner_.on_closed(*this, reason);
 }
 

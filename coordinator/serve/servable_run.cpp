@@ -90,6 +90,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
     PLUMBLINE_TRY(check_compared(config, dataset));
   }
   PLUMBLINE_ASSIGN(std::string secret, read_secret(layout));
+  PLUMBLINE_ASSIGN(TlsContext tls, TlsContext::make(secret));
   Progress progress;
   DesiredWatch desired;
   std::vector<HeldOutMeasure> measures;
@@ -123,12 +124,14 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
                      .facts = std::move(facts),
                      .state = std::move(state),
                      .secret = std::move(secret),
+                     .tls = std::move(tls),
                      .progress = std::move(progress),
                      .desired = std::move(desired),
                      .measures = std::move(measures),
                      .events = EventLog(layout, lines),
                      .clock = system_clock(),
-                     .limits = {}};
+                     .limits = {},
+                     .admission = {}};
 }
 
 Status settle_checkpoint(ServableRun& run) {

@@ -13,6 +13,7 @@ import pathlib
 import sys
 import tempfile
 
+import coordinator
 import generation
 import machine
 import memory
@@ -26,7 +27,8 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
           "preference": lambda options, material: training.run(training.PREFERENCE, options, material),
           "generate": generation.run,
           "scaling": scaling.run,
-          "memory": memory.run}
+          "memory": memory.run,
+          "coordinator": coordinator.run}
 
 
 class Options:

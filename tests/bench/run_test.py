@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import coordinator
 import machine
 import ratios
 import sides
@@ -42,6 +43,15 @@ class Ratios(unittest.TestCase):
         # The medians' ratio would be 1: the machine was slow in the second round, for both.
         ratio = ratios.paired([1.0, 10.0, 2.0], [2.0, 11.0, 2.0])
         self.assertEqual(ratio, {"median": 1.1, "min": 1.0, "max": 2.0, "rounds": 3})
+
+    def test_beside_a_limit(self):
+        kept = coordinator.beside_limit("a case", "ms", [10.0, 20.0, 40.0], 50)
+        self.assertEqual((kept["ratio"]["median"], kept["ours"], kept["theirs"]), (2.5, 20.0, 50))
+        self.assertEqual(ratios.verdict(kept), "reached")
+        self.assertEqual(ratios.verdict(coordinator.beside_limit("a case", "ms", [60.0], 50)), "below")
+        free = coordinator.beside_limit("a case", "s", [3.0], None)
+        self.assertEqual(ratios.verdict(free), "")
+        self.assertEqual(len({len(line) for line in ratios.table([kept, free])}), 1)
 
     def test_rounds_that_make_no_pairs(self):
         for ours, theirs in (([], []), ([1.0], [1.0, 2.0])):

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import socket
-import stat
 import subprocess
 import unittest
 
@@ -209,14 +208,6 @@ class WrongInput(EndToEnd):
         self.assertIsNone(train.poll(), "the run goes on")
         self.plumbline("stop", run)
         self.assertEqual(train.wait(60), STOPPED)
-
-    def test_the_secret_is_private(self):
-        self.make_dataset()
-        self.plumbline("train", "tiny.yaml", "--run", "run")
-        secret = (self.dir / "run" / "secret").read_text().strip()
-        self.assertEqual(stat.S_IMODE((self.dir / "run" / "secret").stat().st_mode), 0o600)
-        for log in (self.dir / "run" / "logs").iterdir():
-            self.assertNotIn(secret, log.read_text(errors="replace"))
 
     def test_two_coordinators_for_one_run(self):
         self.make_dataset()

@@ -1,6 +1,8 @@
 // Control-plane bytes: a frame's header, its payload and the message in it. What is accepted must survive being sent
-// on.
+// on. And a stream of frames, which must come out the same in whatever pieces it arrives.
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "common/core/check.hpp"
 #include "common/wire/message.hpp"
@@ -25,6 +27,41 @@ void read_message(const Frame& frame) {
     PLUMBLINE_CHECK(to_frame(again.value(), frame.generation).payload == sent.payload, "a message changed on the way");
 }
 
+/// All frames of the stream until it ends or is refused; in pieces of `piece` bytes.
+std::vector<Frame> frames_of(std::string_view stream, std::size_t piece) {
+  FrameBuffer buffer;
+  std::vector<Frame> frames;
+  while (!stream.empty()) {
+    buffer.add(stream.substr(0, piece));
+    stream.remove_prefix(std::min(piece, stream.size()));
+    for (;;) {
+      auto frame = buffer.take();
+      if (frame.has_error()) return frames;
+      if (!frame.value()) break;
+      frames.push_back(std::move(*frame.value()));
+    }
+    PLUMBLINE_CHECK(buffer.size() < kFrameHeaderBytes + kMaxPayloadBytes, "more is held than one frame");
+  }
+  return frames;
+}
+
+void read_stream(std::string_view stream) {
+  const auto whole = frames_of(stream, stream.size()), pieces = frames_of(stream, 7);
+  PLUMBLINE_CHECK(whole.size() == pieces.size(), "pieces give other frames than the whole");
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    PLUMBLINE_CHECK(whole[i].payload == pieces[i].payload, "pieces give another payload than the whole");
+}
+
+/// Two frames that are good as far as their checksum goes, made of the input, and the input behind them.
+void read_good_frames(std::string_view input) {
+  const std::string payload(input.substr(0, input.size() / 2));
+  const std::string frame = encode_frame({3, Generation(1), payload}).value();
+  const std::string stream = frame + frame + std::string(input);
+  const auto frames = frames_of(stream, 5);
+  PLUMBLINE_CHECK(frames.size() >= 2 && frames[0].payload == payload && frames[1].payload == payload,
+                  "a good frame is lost");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -39,6 +76,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         read_message({header.value().type, header.value().generation, std::string(payload)});
     }
   }
+  read_stream({reinterpret_cast<const char*>(data), size});
+  if (size <= kMaxPayloadBytes) read_good_frames({reinterpret_cast<const char*>(data), size});
   // … and as a type and a payload, which reaches the messages.
   if (size >= 1) read_message({data[0], Generation(1), std::string(reinterpret_cast<const char*>(data) + 1, size - 1)});
   return 0;

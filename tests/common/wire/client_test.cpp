@@ -37,7 +37,7 @@ class ClientTest : public ScratchTest {
     EXPECT_EQ(listen(listener_.get(), 8), 0);
     EXPECT_EQ(getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
     write_secret(layout_).value();
-    secret_ = read_secret(layout_).value();
+    context_ = TlsContext::make(read_secret(layout_).value()).value();
     write_address(layout_, {"127.0.0.1", ntohs(address.sin_port), kGeneration, 1, "here"}).value();
   }
   ~ClientTest() override {
@@ -46,10 +46,14 @@ class ClientTest : public ScratchTest {
 
   void play(std::function<void(Connection&)> script) {
     thread_ = std::thread([this, script = std::move(script)] {
-      peer_ = accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      Connection peer{FileDescriptor(peer_)};
+      SecureStream stream(accepted(), *context_, TlsSide::kServer);
+      ASSERT_TRUE(stream.shake_hands(soon()).has_value());
+      Connection peer(std::move(stream));
       script(peer);
     });
+  }
+  [[nodiscard]] FileDescriptor accepted() const {
+    return FileDescriptor(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   }
   static void say(Connection& peer, const Message& message, Generation generation = kGeneration) {
     EXPECT_TRUE(peer.send(to_frame(message, generation), soon()).has_value());
@@ -58,22 +62,22 @@ class ClientTest : public ScratchTest {
     auto frame = peer.receive(soon());
     return frame.has_value() ? std::move(frame).value() : std::nullopt;
   }
-  /// Bytes that are no frame of their own; few enough for the socket's buffer. Within a script only.
-  void raw_send(const std::string& bytes) const {
-    EXPECT_EQ(::send(peer_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  /// Bytes that are no frame of their own.
+  static void raw_send(Connection& peer, const std::string& bytes) {
+    EXPECT_TRUE(peer.stream().write_all(bytes, soon()).has_value());
   }
-  /// Challenge and Hello; returns what the peer said.
-  Hello greet(Connection& peer) const {
-    say(peer, Challenge{kChallenge}, Generation());
+  /// What the peer said of itself.
+  static Hello greet(Connection& peer) {
     const auto frame = hear(peer);
     EXPECT_TRUE(frame.has_value());
     EXPECT_EQ(frame->generation, Generation());
     return std::get<Hello>(from_frame(*frame).value());
   }
-  [[nodiscard]] Welcome welcome_for(const Hello& hello) const {
-    return {welcome_proof(secret_, kChallenge, hello.nonce), kGeneration, "checkpoints/step-00000004", 4};
+  static Welcome invitation() { return {kGeneration, /*under_way=*/true}; }
+  static void admit(Connection& peer) {
+    greet(peer);
+    say(peer, invitation());
   }
-  void admit(Connection& peer) const { say(peer, welcome_for(greet(peer))); }
 
   [[nodiscard]] Result<ControlClient> join(Role role = Role::kWorker, std::chrono::milliseconds timeout = kLong) const {
     Hello hello;
@@ -84,22 +88,18 @@ class ClientTest : public ScratchTest {
     return ControlClient::connect(folder(), hello, timeout);
   }
 
-  inline static const std::string kChallenge = std::string(32, 'c');
   RunLayout layout_{folder()};
-  std::string secret_;
+  std::optional<TlsContext> context_;
   FileDescriptor listener_;
   std::thread thread_;
-  int peer_ = -1;  ///< the script's socket, its thread's alone
 };
 
-TEST_F(ClientTest, ProvesTheSecretAndIsWelcomed) {
-  play([this](Connection& peer) {
+TEST_F(ClientTest, SaysHelloAndIsWelcomed) {
+  play([](Connection& peer) {
     const Hello hello = greet(peer);
     EXPECT_EQ(hello.rank, 1);
     EXPECT_EQ(hello.world, 2);
-    EXPECT_TRUE(proofs_equal(hello.proof, hello_proof(secret_, kChallenge, hello)));
-    EXPECT_EQ(hello.nonce.size(), 32u);
-    say(peer, welcome_for(hello));
+    say(peer, invitation());
     const auto frame = hear(peer);
     ASSERT_TRUE(frame.has_value());
     EXPECT_EQ(frame->generation, kGeneration) << "from now on its frames carry the generation";
@@ -109,64 +109,45 @@ TEST_F(ClientTest, ProvesTheSecretAndIsWelcomed) {
   auto client = join();
   ASSERT_TRUE(client.has_value()) << to_string(client.error());
   EXPECT_EQ(client.value().welcome().generation, kGeneration);
-  EXPECT_EQ(client.value().welcome().resume_from, "checkpoints/step-00000004");
-  EXPECT_EQ(client.value().welcome().start_step, 4);
+  EXPECT_TRUE(client.value().welcome().under_way);
   ASSERT_TRUE(client.value().send(Heartbeat{4, "training"}).has_value());
   const auto message = client.value().receive(kLong).value();
   ASSERT_TRUE(message.has_value());
   EXPECT_EQ(std::get<Committed>(*message).step, 4);
 }
 
-TEST_F(ClientTest, ARefusedSecretIsAUsageErrorThatSaysSo) {
-  play([this](Connection& peer) {
-    greet(peer);
-    say(peer, Failed{2, "the secret is wrong", "", "Use the run's own secret."}, Generation());
+TEST_F(ClientTest, AnotherSecretIsRefusedOnBothSides) {
+  thread_ = std::thread([this] {
+    const TlsContext other = TlsContext::make(std::string(64, '0')).value();
+    SecureStream stream(accepted(), other, TlsSide::kServer);
+    EXPECT_TRUE(stream.shake_hands(soon()).has_error());
   });
   const auto refused = join(Role::kClient);
   ASSERT_TRUE(refused.has_error());
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(refused.error().message, HasSubstr("the secret is wrong"));
-  EXPECT_EQ(refused.error().hint, "Use the run's own secret.");
+  EXPECT_THAT(refused.error().message, HasSubstr("did not accept this run's secret"));
+  EXPECT_EQ(refused.error().where, layout_.secret().string());
 }
 
-TEST_F(ClientTest, HangingUpAfterHelloIsARefusedSecret) {
-  play([this](Connection& peer) { greet(peer); });
-  const auto refused = join();
-  ASSERT_TRUE(refused.has_error());
-  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(refused.error().message, HasSubstr("secret"));
+TEST_F(ClientTest, HangingUpBeforeTheWelcomeIsNoCoordinator) {
+  play([](Connection& peer) { greet(peer); });
+  const auto left = join();
+  ASSERT_TRUE(left.has_error());
+  EXPECT_EQ(left.error().code, ErrorCode::kEnvironment);
+  EXPECT_THAT(left.error().message, HasSubstr("hung up"));
+  thread_.join();
+  thread_ = std::thread([this] { accepted().close(); });
+  EXPECT_EQ(join().error().code, ErrorCode::kEnvironment) << "and before the handshake too";
 }
 
-TEST_F(ClientTest, AnotherRefusalComesThroughAsItIs) {
-  play([this](Connection& peer) {
+TEST_F(ClientTest, ARefusalComesThroughAsItIs) {
+  play([](Connection& peer) {
     greet(peer);
     say(peer, Failed{6, "another fingerprint", "rank 1", "Use the same machine type."}, Generation());
   });
   const auto refused = join();
   EXPECT_EQ(refused.error().code, ErrorCode::kEnvironment);
   EXPECT_EQ(to_string(refused.error()), "rank 1: another fingerprint\n  Use the same machine type.");
-}
-
-TEST_F(ClientTest, ACoordinatorWithoutTheSecretIsRefused) {
-  play([this](Connection& peer) {
-    Welcome welcome = welcome_for(greet(peer));
-    welcome.proof = welcome_proof(std::string(64, '0'), kChallenge, std::string(32, '0'));
-    say(peer, welcome);
-  });
-  const auto refused = join();
-  ASSERT_TRUE(refused.has_error());
-  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-  EXPECT_THAT(refused.error().message, HasSubstr("secret"));
-}
-
-TEST_F(ClientTest, AnEchoOfItsOwnProofIsRefused) {
-  play([this](Connection& peer) {
-    const Hello hello = greet(peer);
-    Welcome welcome = welcome_for(hello);
-    welcome.proof = hello.proof;
-    say(peer, welcome);
-  });
-  EXPECT_EQ(join().error().code, ErrorCode::kUsage);
 }
 
 TEST_F(ClientTest, NoCoordinatorIsAnEnvironmentErrorThatSaysHowToGoOn) {
@@ -195,24 +176,31 @@ TEST_F(ClientTest, SomebodyElseOnThePortIsNoCoordinator) {
   const auto silent = join(Role::kClient, kAtOnce);  // accepted by the kernel, answered by no one
   EXPECT_EQ(silent.error().code, ErrorCode::kEnvironment);
   EXPECT_THAT(silent.error().message, HasSubstr("no coordinator"));
+  accepted().close();
+  thread_ = std::thread([this] {
+    const FileDescriptor socket = accepted();
+    const std::string page = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    EXPECT_EQ(::send(socket.get(), page.data(), page.size(), MSG_NOSIGNAL), static_cast<ssize_t>(page.size()));
+    EXPECT_EQ(wait_for(socket.get(), Readiness::kReadable, soon()), Wait::kReady);
+  });
+  const auto page = join(Role::kClient);
+  EXPECT_EQ(page.error().code, ErrorCode::kEnvironment);
+  EXPECT_THAT(page.error().message, HasSubstr("is no coordinator"));
 }
 
 TEST_F(ClientTest, WaitingForTheGroupIsBounded) {
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     greet(peer);
     hear(peer);  // until the client gives up
   });
   const auto waited = join(Role::kWorker, 200ms);
   ASSERT_TRUE(waited.has_error());
   EXPECT_EQ(waited.error().code, ErrorCode::kEnvironment);
-  EXPECT_THAT(waited.error().hint, HasSubstr("every worker"));
+  EXPECT_THAT(waited.error().message, HasSubstr("in time"));
 }
 
 TEST_F(ClientTest, WhatIsNotTheProtocolIsAnError) {
-  play([](Connection& peer) { say(peer, Finished{1}, Generation()); });
-  EXPECT_THAT(join().error().message, HasSubstr("Finished where Challenge"));
-  thread_.join();
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     greet(peer);
     say(peer, Heartbeat{1, "x"});
   });
@@ -220,7 +208,7 @@ TEST_F(ClientTest, WhatIsNotTheProtocolIsAnError) {
 }
 
 TEST_F(ClientTest, AWorkerRefusesAnotherGeneration) {
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     admit(peer);
     say(peer, Committed{4, std::string(64, 'a')}, kGeneration + 1);
   });
@@ -230,13 +218,34 @@ TEST_F(ClientTest, AWorkerRefusesAnotherGeneration) {
   EXPECT_THAT(stale.error().message, HasSubstr("generation 4"));
 }
 
+TEST_F(ClientTest, AnAssignmentBringsTheNextGeneration) {
+  Assignment next;
+  next.generation = kGeneration + 1;
+  play([&](Connection& peer) {
+    admit(peer);
+    say(peer, next, kGeneration + 1);
+    const auto frame = hear(peer);
+    ASSERT_TRUE(frame.has_value());
+    EXPECT_EQ(frame->generation, kGeneration + 1) << "it speaks in the new one";
+    say(peer, Finished{1}, kGeneration);
+  });
+  auto client = join().value();
+  EXPECT_TRUE(std::holds_alternative<Assignment>(*client.receive(kLong).value()));
+  client.speak_in(kGeneration + 1);
+  ASSERT_TRUE(client.send(Heartbeat{1, "training"}).has_value());
+  EXPECT_TRUE(client.receive(kLong).has_error()) << "what the generation before still says is refused";
+}
+
 TEST_F(ClientTest, AWorkerRefusesAWelcomeOfTwoGenerations) {
-  play([this](Connection& peer) { say(peer, welcome_for(greet(peer)), kGeneration + 1); });
+  play([](Connection& peer) {
+    greet(peer);
+    say(peer, invitation(), kGeneration + 1);
+  });
   EXPECT_TRUE(join().has_error());
 }
 
 TEST_F(ClientTest, ACommandAcceptsTheGenerationOfTheDay) {
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     admit(peer);
     const auto asked = hear(peer);
     ASSERT_TRUE(asked.has_value());
@@ -250,14 +259,14 @@ TEST_F(ClientTest, ACommandAcceptsTheGenerationOfTheDay) {
 }
 
 TEST_F(ClientTest, AFrameMayArriveInPieces) {
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     admit(peer);
     hear(peer);
     const std::string bytes = encode_frame(to_frame(Finished{7}, kGeneration)).value();
     // Two frames in one piece, then the rest of the second.
-    raw_send(bytes + bytes.substr(0, 40));
+    raw_send(peer, bytes + bytes.substr(0, 40));
     hear(peer);
-    raw_send(bytes.substr(40));
+    raw_send(peer, bytes.substr(40));
     hear(peer);
   });
   auto client = join().value();
@@ -269,9 +278,9 @@ TEST_F(ClientTest, AFrameMayArriveInPieces) {
 }
 
 TEST_F(ClientTest, ABadFrameEndsTheConnection) {
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     admit(peer);
-    raw_send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    raw_send(peer, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     hear(peer);
   });
   auto client = join().value();
@@ -279,7 +288,7 @@ TEST_F(ClientTest, ABadFrameEndsTheConnection) {
 }
 
 TEST_F(ClientTest, ALostConnectionIsAnErrorAndNoSignal) {
-  play([this](Connection& peer) { admit(peer); });
+  play([](Connection& peer) { admit(peer); });
   auto client = join().value();
   thread_.join();
   EXPECT_TRUE(client.receive(kLong).has_error());
@@ -291,7 +300,7 @@ TEST_F(ClientTest, ALostConnectionIsAnErrorAndNoSignal) {
 
 TEST_F(ClientTest, AnyThreadMaySend) {
   constexpr int kThreads = 4, kMessages = 200;
-  play([this](Connection& peer) {
+  play([](Connection& peer) {
     admit(peer);
     for (int i = 0; i < kThreads * kMessages; ++i) {
       const auto frame = hear(peer);
@@ -308,20 +317,6 @@ TEST_F(ClientTest, AnyThreadMaySend) {
     });
   EXPECT_TRUE(std::holds_alternative<Finished>(*client.receive(kLong).value()));
   for (auto& sender : senders) sender.join();
-}
-
-TEST_F(ClientTest, TheSecretNeverCrossesTheWire) {
-  std::string seen;
-  play([this, &seen](Connection& peer) {
-    say(peer, Challenge{kChallenge}, Generation());
-    const auto frame = hear(peer);
-    ASSERT_TRUE(frame.has_value());
-    seen = frame->payload;
-  });
-  EXPECT_TRUE(join().has_error());
-  thread_.join();
-  EXPECT_THAT(seen, Not(HasSubstr(secret_)));
-  EXPECT_THAT(seen, HasSubstr("proof"));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ TEST(FrameTest, TheBytesAreTheDocumentedOnes) {
   ASSERT_EQ(bytes.size(), kFrameHeaderBytes + 2);
   const std::string expected(
       "PLBL"
-      "\x01\x00"
+      "\x02\x00"
       "\x03\x02"
       "\x08\x07\x06\x05\x04\x03\x02\x01"
       "\x02\x00\x00\x00"
@@ -72,7 +72,7 @@ TEST(FrameTest, AWrongHeaderSaysWhatIsWrong) {
     return decode_header(header_of(bad)).error().message;
   };
   EXPECT_THAT(with(0, 'X'), HasSubstr("PLBL"));
-  EXPECT_THAT(with(4, 2), HasSubstr("version 2"));
+  EXPECT_THAT(with(4, 1), HasSubstr("version 1"));
   EXPECT_THAT(with(20, 1), HasSubstr("reserved"));
   EXPECT_THAT(with(19, 1), HasSubstr("too large"));
 }
@@ -81,6 +81,36 @@ TEST(FrameTest, APayloadOfAnotherLengthIsRefused) {
   const std::string bytes = encode_frame({3, Generation(9), "{}"}).value();
   EXPECT_TRUE(check(bytes + " ").has_error());
   EXPECT_TRUE(check(bytes.substr(0, bytes.size() - 1)).has_error());
+}
+
+TEST(FrameBufferTest, TakesWholeFramesOutOfPieces) {
+  const std::string bytes =
+      encode_frame({3, Generation(9), "{\"step\":1}"}).value() + encode_frame({4, Generation(9), "{}"}).value();
+  for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
+    FrameBuffer buffer;
+    std::vector<Frame> frames;
+    for (std::size_t at = 0; at < bytes.size(); at += piece) {
+      buffer.add(std::string_view(bytes).substr(at, piece));
+      while (auto frame = buffer.take().value()) frames.push_back(*frame);
+    }
+    ASSERT_EQ(frames.size(), 2u) << piece;
+    EXPECT_EQ(frames[0].payload, "{\"step\":1}");
+    EXPECT_EQ(frames[1].type, 4);
+    EXPECT_EQ(buffer.size(), 0u);
+  }
+}
+
+/// What 4 GiB of payload are announced with is refused at once; nothing waits for them.
+TEST(FrameBufferTest, AHugeFrameIsRefusedByItsHeader) {
+  std::string header = encode_frame({3, Generation(9), ""}).value();
+  for (int at = 16; at < 20; ++at) header[static_cast<std::size_t>(at)] = '\xff';
+  FrameBuffer buffer;
+  buffer.add(std::string_view(header).substr(0, kFrameHeaderBytes - 1));
+  EXPECT_FALSE(buffer.take().value().has_value());
+  buffer.add(std::string_view(header).substr(kFrameHeaderBytes - 1));
+  const auto refused = buffer.take();
+  ASSERT_TRUE(refused.has_error());
+  EXPECT_THAT(refused.error().message, HasSubstr("4294967295"));
 }
 
 }  // namespace

@@ -4,9 +4,7 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/connect.hpp>
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <sstream>
 
 #include "common/record/metrics.hpp"
@@ -26,20 +24,6 @@ class CoordinatorTest : public RunFixture {
  protected:
   CoordinatorTest() { create_run(layout, config).value(); }
 
-  /// A connection that says nothing of itself yet.
-  asio::ip::tcp::socket connect_raw() {
-    const auto address = read_address(layout).value();
-    asio::ip::tcp::socket socket(io);
-    socket.connect({asio::ip::make_address(address.host), static_cast<std::uint16_t>(address.port)});
-    return socket;
-  }
-  /// Reads until the coordinator hangs up; what it said.
-  static std::string read_to_end(asio::ip::tcp::socket& socket) {
-    std::string said;
-    boost::system::error_code end;
-    asio::read(socket, asio::dynamic_buffer(said), end);
-    return said;
-  }
   /// Trains to the checkpoint of step 8, and stops.
   void train_to_8() {
     script.allow(8);
@@ -178,56 +162,6 @@ TEST_F(CoordinatorTest, ASecondSignalDoesNotWait) {
   raise(SIGINT);  // Rank 0 still waits for leave to take a step: only ending it helps.
   EXPECT_EQ(served.get().error().code, ErrorCode::kStopped);
   EXPECT_EQ(recorded_status(layout)->at("last_checkpoint").at("step"), 4);
-}
-
-TEST_F(CoordinatorTest, ThoseWhoDoNotKnowTheSecretChangeNothing) {
-  script.allow(5);
-  start_serving();
-  status_at(5);
-  const RunLayout impostor(folder.path() / "impostor");
-  fs::create_directories(impostor.root());
-  fs::copy(layout.coordinator(), impostor.coordinator());
-  write_secret(impostor).value();
-  for (const Role role : {Role::kClient, Role::kWorker}) {
-    Hello hello;
-    hello.role = role;
-    const auto refused = ControlClient::connect(impostor.root(), hello, kPatience);
-    ASSERT_TRUE(refused.has_error());
-    EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
-    EXPECT_THAT(refused.error().message, HasSubstr("secret"));
-  }
-  std::string header = "PLBL";
-  header.resize(kFrameHeaderBytes, '\xff');
-  for (const std::string& garbage : {std::string(100, 'x'), std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n       "),
-                                     header, encode_frame(to_frame(StopRequest{}, Generation())).value(),
-                                     encode_frame(Frame{2, Generation(), "{not json"}).value(),
-                                     encode_frame(Frame{999, Generation(), "{}"}).value()}) {
-    auto socket = connect_raw();
-    boost::system::error_code ignored;
-    asio::write(socket, asio::buffer(garbage), ignored);
-    read_to_end(socket);  // It ends.
-  }
-  EXPECT_EQ(status_at(5).at("workers").size(), 2u) << "the run goes on";
-  script.allow(1'000'000);
-  EXPECT_TRUE(served.get().has_value());
-}
-
-TEST_F(CoordinatorTest, SilentStrangersAreBounded) {
-  script.allow(5);
-  start_serving();
-  status_at(5);
-  std::vector<asio::ip::tcp::socket> silent;
-  for (int i = 0; i < 8; ++i) {
-    silent.push_back(connect_raw());
-    std::byte challenge[1];
-    asio::read(silent.back(), asio::buffer(challenge));  // It is let in so far.
-  }
-  auto one_too_many = connect_raw();
-  EXPECT_EQ(read_to_end(one_too_many), "");
-  silent.clear();
-  EXPECT_EQ(status_at(5).at("step"), 5) << "with them gone there is room again";
-  script.allow(1'000'000);
-  EXPECT_TRUE(served.get().has_value());
 }
 
 TEST_F(CoordinatorTest, AWorkerOfAnotherLaunchIsRefused) {

@@ -37,7 +37,8 @@ class RunFixture : public testing::Test {
                      open_run(layout, config, workers, std::make_unique<FakeLauncher>(layout, script, supervised)));
     PLUMBLINE_TRY(settle_checkpoint(run));
     run.tick = std::chrono::milliseconds(5);
-    run.most_unproven = 8;
+    run.limits = limits;
+    run.admission = admission;
     Coordinator coordinator(std::move(run));
     return coordinator.serve();
   }
@@ -96,6 +97,11 @@ class RunFixture : public testing::Test {
   RunLayout layout;
   RunConfig config;
   WorkerScript script;
+  PeerLimits limits;
+  AdmissionLimits admission{.strangers = 8,
+                            .connections = 16'384,
+                            .grace = std::chrono::milliseconds(50),
+                            .log_every = std::chrono::milliseconds(0)};
   std::future<Result<RunOutcome>> served;
 };
 

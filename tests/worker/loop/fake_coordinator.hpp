@@ -18,6 +18,7 @@
 #include "common/data/plan.hpp"
 #include "common/record/checkpoint_manifest.hpp"
 #include "common/record/run_layout.hpp"
+#include "common/wire/connection.hpp"
 #include "common/wire/message.hpp"
 
 namespace plumbline {
@@ -46,7 +47,7 @@ class FakeCoordinator {
     EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
     std::filesystem::remove(layout.secret());
     write_secret(layout).value();
-    secret_ = read_secret(layout).value();
+    context_ = TlsContext::make(read_secret(layout).value()).value();
     CoordinatorAddress where;
     where.host = "127.0.0.1";
     where.port = ntohs(address.sin_port);
@@ -56,20 +57,16 @@ class FakeCoordinator {
   }
   FakeCoordinator(const FakeCoordinator&) = delete;
   FakeCoordinator& operator=(const FakeCoordinator&) = delete;
-  ~FakeCoordinator() {
-    for (const auto& [rank, fd] : workers_) close(fd);
-    close(listener_);
-  }
+  ~FakeCoordinator() { close(listener_); }
 
   /// What all workers said, in the order of arrival.
   std::vector<Told> serve(const Script& script) {
     welcome(script);
     if (script.hang_up) {
-      for (const auto& [rank, fd] : workers_) close(fd);
       workers_.clear();
       return {};
     }
-    for (const auto& [rank, fd] : workers_) {
+    for (auto& [rank, worker] : workers_) {
       const LaneRange lanes = lanes_of(rank, script.world, script.lanes);
       Lease lease;
       lease.id = LeaseId(1);
@@ -79,29 +76,22 @@ class FakeCoordinator {
       lease.lane_end = lanes.end;
       lease.last = true;
       lease.stop = script.stop;
-      send(fd, lease);
+      send(worker, lease);
     }
     std::vector<Told> told;
     while (!workers_.empty()) {
       std::vector<pollfd> polled;
-      for (const auto& [rank, fd] : workers_) polled.push_back({fd, POLLIN, 0});
+      std::vector<int> ranks;
+      for (auto& [rank, worker] : workers_) {
+        polled.push_back({worker.stream().descriptor(), POLLIN, 0});
+        ranks.push_back(rank);
+      }
       if (poll(polled.data(), polled.size(), 60'000) <= 0) {
         ADD_FAILURE() << "the workers said nothing for a minute";
         break;
       }
-      const auto workers = workers_;
-      std::size_t i = 0;
-      for (const auto& [rank, fd] : workers) {
-        if (polled[i++].revents == 0) continue;
-        auto message = receive(fd);
-        if (!message) {
-          close(fd);
-          workers_.erase(rank);
-          continue;
-        }
-        if (const auto* part = std::get_if<PartWritten>(&*message)) commit_when_complete(*part);
-        told.push_back({rank, std::move(*message)});
-      }
+      for (std::size_t i = 0; i < ranks.size(); ++i)
+        if (polled[i].revents != 0) hear_out(ranks[i], told);
     }
     return told;
   }
@@ -109,39 +99,55 @@ class FakeCoordinator {
  private:
   static constexpr Generation kGeneration{1};
 
+  /// All that a worker has said so far; one that has hung up goes.
+  void hear_out(int rank, std::vector<Told>& told) {
+    for (;;) {
+      const auto frame = workers_.at(rank).receive(std::chrono::steady_clock::now());
+      if (frame.has_error()) {
+        workers_.erase(rank);
+        return;
+      }
+      if (!frame.value()) return;
+      Message message = from_frame(*frame.value()).value();
+      if (const auto* part = std::get_if<PartWritten>(&message)) commit_when_complete(*part);
+      told.push_back({rank, std::move(message)});
+    }
+  }
+
   void welcome(const Script& script) {
-    std::map<int, std::pair<std::string, std::string>> proofs;  // by rank: both nonces
     while (static_cast<int>(workers_.size()) < script.world) {
       pollfd polled{listener_, POLLIN, 0};
       if (poll(&polled, 1, 60'000) <= 0) {
         ADD_FAILURE() << "no worker came for a minute";
         return;
       }
-      const int fd = accept(listener_, nullptr, nullptr);
-      const std::string nonce = to_hex(random_bytes(16));
-      send(fd, Challenge{nonce}, Generation());
-      const auto message = receive(fd);
-      const auto* hello = message ? std::get_if<Hello>(&*message) : nullptr;
+      SecureStream stream(FileDescriptor(accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)), *context_,
+                          TlsSide::kServer);
+      EXPECT_TRUE(stream.shake_hands(soon()).has_value());
+      Connection worker(std::move(stream));
+      const auto frame = worker.receive(soon());
+      const Result<Message> message =
+          frame.has_value() && frame.value() ? from_frame(*frame.value()) : Result<Message>(run_error("no frame"));
+      const auto* hello = message.has_value() ? std::get_if<Hello>(&message.value()) : nullptr;
       if (hello == nullptr) {
         ADD_FAILURE() << "a worker did not say hello";
         return;
       }
-      EXPECT_TRUE(proofs_equal(hello->proof, hello_proof(secret_, nonce, *hello)));
       EXPECT_EQ(hello->world, script.world);
       EXPECT_NE(hello->fingerprint.find("reproducible"), std::string::npos);
       EXPECT_FALSE(hello->group.empty());
       groups_.insert(hello->group);
-      workers_[hello->rank] = fd;
-      proofs[hello->rank] = {nonce, hello->nonce};
+      workers_.insert_or_assign(hello->rank, std::move(worker));
     }
     EXPECT_EQ(groups_.size(), 1u) << "all ranks of one launch share the group";
-    for (const auto& [rank, fd] : workers_) {
-      Welcome message;
-      message.proof = welcome_proof(secret_, proofs[rank].first, proofs[rank].second);
-      message.generation = kGeneration;
-      message.resume_from = script.resume_from;
-      message.start_step = script.start_step;
-      send(fd, message);
+    for (auto& [rank, worker] : workers_) {
+      send(worker, Welcome{kGeneration, /*under_way=*/false});
+      Assignment assignment;
+      assignment.generation = kGeneration;
+      assignment.rank = rank, assignment.world = script.world;
+      assignment.resume_from = script.resume_from;
+      assignment.start_step = script.start_step;
+      send(worker, assignment);
     }
   }
 
@@ -155,40 +161,20 @@ class FakeCoordinator {
     write_manifest(layout_.partial_checkpoint(manifest.step), manifest).value();
     std::filesystem::rename(layout_.partial_checkpoint(manifest.step), layout_.checkpoint(manifest.step));
     EXPECT_TRUE(verify_checkpoint(layout_.checkpoint(manifest.step)).has_value());
-    for (const auto& [rank, fd] : workers_) send(fd, Committed{part.step, manifest.weights_sha256()});
+    for (auto& [rank, worker] : workers_) send(worker, Committed{part.step, manifest.weights_sha256()});
   }
 
-  static void send(int fd, const Message& message, Generation generation = kGeneration) {
-    const std::string bytes = encode_frame(to_frame(message, generation)).value();
-    for (std::size_t at = 0; at < bytes.size();) {
-      const auto sent = ::send(fd, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
-      if (sent <= 0) return;
-      at += static_cast<std::size_t>(sent);
-    }
-  }
-  static bool read_exactly(int fd, void* to, std::size_t bytes) {
-    for (std::size_t at = 0; at < bytes;) {
-      const auto got = recv(fd, static_cast<char*>(to) + at, bytes - at, 0);
-      if (got <= 0) return false;
-      at += static_cast<std::size_t>(got);
-    }
-    return true;
-  }
-  static std::optional<Message> receive(int fd) {
-    std::array<std::byte, kFrameHeaderBytes> header_bytes;
-    if (!read_exactly(fd, header_bytes.data(), header_bytes.size())) return std::nullopt;
-    const FrameHeader header = decode_header(header_bytes).value();
-    Frame frame{header.type, header.generation, std::string(header.payload_bytes, '\0')};
-    if (!read_exactly(fd, frame.payload.data(), frame.payload.size())) return std::nullopt;
-    verify_payload(header_bytes, header, frame.payload).value();
-    return from_frame(frame).value();
+  static Deadline soon() { return std::chrono::steady_clock::now() + std::chrono::minutes(1); }
+  /// To one who may be gone already.
+  static void send(Connection& worker, const Message& message) {
+    static_cast<void>(worker.send(to_frame(message, kGeneration), soon()));
   }
 
   RunLayout layout_;
   int listener_;
-  std::string secret_;
+  std::optional<TlsContext> context_;
   std::set<std::string> groups_;
-  std::map<int, int> workers_;  ///< rank -> connection
+  std::map<int, Connection> workers_;  ///< by rank
   std::map<std::int64_t, CheckpointManifest> manifests_;
 };
 
