@@ -71,7 +71,7 @@ class ClientTest : public ScratchTest {
     return std::get<Hello>(from_frame(*frame).value());
   }
   [[nodiscard]] Welcome welcome_for(const Hello& hello) const {
-    return {welcome_proof(secret_, kChallenge, hello.nonce), kGeneration, "checkpoints/step-00000004", 4};
+    return {welcome_proof(secret_, kChallenge, hello.nonce), kGeneration, /*under_way=*/true};
   }
   void admit(Connection& peer) const { say(peer, welcome_for(greet(peer))); }
 
@@ -109,8 +109,7 @@ TEST_F(ClientTest, ProvesTheSecretAndIsWelcomed) {
   auto client = join();
   ASSERT_TRUE(client.has_value()) << to_string(client.error());
   EXPECT_EQ(client.value().welcome().generation, kGeneration);
-  EXPECT_EQ(client.value().welcome().resume_from, "checkpoints/step-00000004");
-  EXPECT_EQ(client.value().welcome().start_step, 4);
+  EXPECT_TRUE(client.value().welcome().under_way);
   ASSERT_TRUE(client.value().send(Heartbeat{4, "training"}).has_value());
   const auto message = client.value().receive(kLong).value();
   ASSERT_TRUE(message.has_value());
@@ -228,6 +227,41 @@ TEST_F(ClientTest, AWorkerRefusesAnotherGeneration) {
   const auto stale = client.receive(kLong);
   ASSERT_TRUE(stale.has_error());
   EXPECT_THAT(stale.error().message, HasSubstr("generation 4"));
+}
+
+/// Rank 1 of 2 in this generation.
+Assignment assignment_to(Generation generation) {
+  Assignment assignment;
+  assignment.generation = generation;
+  assignment.rank = 1, assignment.world = 2;
+  return assignment;
+}
+
+TEST_F(ClientTest, AnAssignmentTakesAWorkerToItsGeneration) {
+  play([this](Connection& peer) {
+    admit(peer);
+    say(peer, assignment_to(kGeneration + 1), kGeneration + 1);
+    say(peer, Committed{4, std::string(64, 'a')}, kGeneration + 1);
+    EXPECT_EQ(hear(peer)->generation, kGeneration) << "it has not taken it up yet";
+    EXPECT_EQ(hear(peer)->generation, kGeneration + 1);
+    say(peer, Committed{5, std::string(64, 'a')}, kGeneration);
+  });
+  auto client = join().value();
+  EXPECT_EQ(std::get<Assignment>(*client.receive(kLong).value()).generation, kGeneration + 1);
+  EXPECT_EQ(std::get<Committed>(*client.receive(kLong).value()).step, 4);
+  ASSERT_TRUE(client.send(Heartbeat{4, "starting"}).has_value());
+  client.speak_in(kGeneration + 1);
+  ASSERT_TRUE(client.send(Heartbeat{4, "starting"}).has_value());
+  EXPECT_TRUE(client.receive(kLong).has_error()) << "of the generation that it has left";
+}
+
+TEST_F(ClientTest, AnAssignmentOfTwoGenerationsIsRefused) {
+  play([this](Connection& peer) {
+    admit(peer);
+    say(peer, assignment_to(kGeneration + 1), kGeneration + 2);
+  });
+  auto client = join().value();
+  EXPECT_TRUE(client.receive(kLong).has_error());
 }
 
 TEST_F(ClientTest, AWorkerRefusesAWelcomeOfTwoGenerations) {

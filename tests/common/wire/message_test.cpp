@@ -25,6 +25,22 @@ Hello hello() {
   return m;
 }
 
+/// Rank 1 of an elastic generation of two.
+Assignment assignment() {
+  Assignment m;
+  m.generation = Generation(5);
+  m.rank = 1;
+  m.world = 2;
+  m.resume_from = "checkpoints/step-00000004";
+  m.start_step = 4;
+  m.source = 0;
+  m.mesh = {"127.0.0.1:40000", "node-2:65535"};
+  m.key = kHash;
+  m.checkpointed = 4;
+  m.measured = 2;
+  return m;
+}
+
 /// One valid message of each type.
 std::vector<Message> all_messages() {
   Lease lease;
@@ -33,10 +49,10 @@ std::vector<Message> all_messages() {
   lease.end_step = 12;
   lease.lane_begin = 6;
   lease.lane_end = 12;
-  lease.last = lease.stop = true;
+  lease.last = lease.stop = lease.regroup = true;
   return {Challenge{kNonce},
           hello(),
-          Welcome{kHash, Generation(5), "checkpoints/step-00000004", 4},
+          Welcome{kHash, Generation(5), true},
           lease,
           Heartbeat{9, "training"},
           StepDone{10, {{"kind", "train"}, {"loss", 1.5}}},
@@ -49,7 +65,11 @@ std::vector<Message> all_messages() {
           StatusRequest{},
           StatusReply{{{"step", 3}}},
           StopRequest{},
-          StopReply{"stopping after step 3"}};
+          StopReply{"stopping after step 3"},
+          assignment(),
+          Ready{12, std::string(32, 'd')},
+          Regroup{"rank 2 is lost"},
+          Dismissal{}};
 }
 
 TEST(MessageTest, EachTypeComesBackWithItsNumberAndName) {
@@ -77,7 +97,7 @@ TEST(MessageTest, FieldsKeepTheirValues) {
   EXPECT_EQ(lease.end_step, 12);
   EXPECT_EQ(lease.lane_begin, 6);
   EXPECT_EQ(lease.lane_end, 12);
-  EXPECT_TRUE(lease.last && lease.stop);
+  EXPECT_TRUE(lease.last && lease.stop && lease.regroup);
   Hello said = hello();
   said.role = Role::kClient;
   said.rank = 0;
@@ -122,14 +142,10 @@ TEST(MessageTest, ValuesAreBounded) {
   EXPECT_TRUE(with(1, "rank", 4).has_error()) << "a rank is below the world's size";
   EXPECT_TRUE(with(1, "rank", -1).has_error());
   EXPECT_TRUE(with(1, "rank", 1.5).has_error());
-  EXPECT_TRUE(with(1, "world", 0).has_error());
   EXPECT_TRUE(with(1, "world", std::numeric_limits<std::int64_t>::max()).has_error());
   EXPECT_TRUE(with(1, "host", std::string(2000, 'h')).has_error());
   EXPECT_TRUE(with(1, "group", "not hex").has_error());
   EXPECT_TRUE(with(1, "proof", "").has_error());
-  EXPECT_TRUE(with(2, "resume_from", "../elsewhere").has_error());
-  EXPECT_TRUE(with(2, "resume_from", "/etc").has_error());
-  EXPECT_TRUE(with(2, "resume_from", "").has_value());
   EXPECT_TRUE(with(2, "generation", -1).has_error());
   EXPECT_TRUE(with(3, "end_step", 3).has_error()) << "ends before it begins";
   EXPECT_TRUE(with(3, "lane_end", 5).has_error());
@@ -147,9 +163,72 @@ TEST(MessageTest, ValuesAreBounded) {
   EXPECT_TRUE(with(4, "a key of a later version", 1).has_value());
 }
 
+TEST(MessageTest, AnElasticWorkerSaysItsNumberAndWhereItIsReached) {
+  Hello said = hello();
+  said.rank = 7, said.world = 0, said.mesh = "node-1:40000";
+  const auto heard = std::get<Hello>(from_frame(to_frame(said, Generation())).value());
+  EXPECT_EQ(heard.rank, 7) << "not a rank: no world bounds it";
+  EXPECT_EQ(heard.world, 0);
+  EXPECT_EQ(heard.mesh, "node-1:40000");
+  for (const char* mesh : {"", "node-1", ":40000", "node-1:", "node-1:http", "node-1:123456", "node-1:-1"}) {
+    said.mesh = mesh;
+    EXPECT_TRUE(from_frame(to_frame(said, Generation())).has_error()) << mesh;
+  }
+  said.role = Role::kClient, said.rank = 0;
+  EXPECT_TRUE(from_frame(to_frame(said, Generation())).has_value()) << "nobody calls a command";
+}
+
+TEST(MessageTest, AnAssignmentKeepsItsValues) {
+  const auto heard = std::get<Assignment>(from_frame(to_frame(assignment(), Generation(5))).value());
+  EXPECT_EQ(heard.generation, Generation(5));
+  EXPECT_EQ(heard.rank, 1);
+  EXPECT_EQ(heard.world, 2);
+  EXPECT_EQ(heard.resume_from, "checkpoints/step-00000004");
+  EXPECT_EQ(heard.start_step, 4);
+  EXPECT_EQ(heard.source, 0);
+  EXPECT_EQ(heard.mesh, assignment().mesh);
+  EXPECT_EQ(heard.key, kHash);
+  EXPECT_EQ(heard.checkpointed, 4);
+  EXPECT_EQ(heard.measured, 2);
+  EXPECT_EQ(heard.pictured, -1);
+}
+
+TEST(MessageTest, AnAssignmentIsBounded) {
+  constexpr std::size_t kAssignment = 16;
+  EXPECT_TRUE(with(kAssignment, "generation", -1).has_error());
+  EXPECT_TRUE(with(kAssignment, "world", 0).has_error());
+  EXPECT_TRUE(with(kAssignment, "world", 3).has_error()) << "two addresses for three ranks";
+  EXPECT_TRUE(with(kAssignment, "rank", 2).has_error());
+  EXPECT_TRUE(with(kAssignment, "rank", -1).has_error());
+  EXPECT_TRUE(with(kAssignment, "resume_from", "../elsewhere").has_error());
+  EXPECT_TRUE(with(kAssignment, "resume_from", "/etc").has_error());
+  EXPECT_TRUE(with(kAssignment, "resume_from", "").has_value());
+  EXPECT_TRUE(with(kAssignment, "start_step", -1).has_error());
+  EXPECT_TRUE(with(kAssignment, "source", -1).has_value());
+  EXPECT_TRUE(with(kAssignment, "source", 2).has_error()) << "no rank";
+  EXPECT_TRUE(with(kAssignment, "mesh", Json::array()).has_value()) << "a static group has none";
+  EXPECT_TRUE(with(kAssignment, "mesh", {"127.0.0.1:40000", "127.0.0.1"}).has_error());
+  EXPECT_TRUE(with(kAssignment, "mesh", {"127.0.0.1:40000", std::string(2000, 'h') + ":1"}).has_error());
+  EXPECT_TRUE(with(kAssignment, "mesh", {"127.0.0.1:40000", 40000}).has_error());
+  EXPECT_TRUE(with(kAssignment, "key", "not hex").has_error());
+  EXPECT_TRUE(with(kAssignment, "key", std::string(66, 'a')).has_error());
+  EXPECT_TRUE(with(kAssignment, "pictured", -2).has_error());
+}
+
+TEST(MessageTest, AStateHasAStepAndADigestOrNeither) {
+  constexpr std::size_t kReady = 17;
+  EXPECT_TRUE(with(kReady, "step", -1).has_error());
+  EXPECT_TRUE(with(kReady, "weights", "").has_error());
+  EXPECT_TRUE(with(kReady, "weights", "not hex").has_error());
+  EXPECT_TRUE(with(kReady, "step", -2).has_error());
+  const auto none = std::get<Ready>(from_frame(to_frame(Ready{}, Generation(1))).value());
+  EXPECT_EQ(none.step, -1);
+  EXPECT_EQ(none.weights, "");
+}
+
 TEST(MessageTest, AnUnknownTypeOrABrokenPayloadIsAnError) {
   EXPECT_TRUE(from_frame({0, Generation(1), "{}"}).has_error());
-  EXPECT_THAT(from_frame({17, Generation(1), "{}"}).error().message, HasSubstr("17"));
+  EXPECT_THAT(from_frame({21, Generation(1), "{}"}).error().message, HasSubstr("21"));
   EXPECT_TRUE(from_frame({65535, Generation(1), "{}"}).has_error());
   for (const char* payload : {"", "{", "[]", "7", "\"text\"", "{\"step\": \"\xff\"}"}) {
     const auto refused = from_frame({12, Generation(1), payload});

@@ -89,7 +89,28 @@ class FakeGroup final : public WorkerGroup {
     hello.group = request_.group, hello.fingerprint = script_.fingerprint;
     auto client = ControlClient::connect(layout_.root(), hello, kPatience);
     if (client.has_error()) return static_cast<int>(client.error().code);
-    return rank == 0 ? lead(*client) : follow(*client, rank);
+    const std::optional<Assignment> assignment = assignment_from(*client);
+    if (!assignment) return 143;
+    EXPECT_EQ(assignment->rank, rank);
+    EXPECT_EQ(assignment->world, request_.workers);
+    return rank == 0 ? lead(*client, *assignment) : follow(*client, *assignment);
+  }
+
+  /// None when the group is ended before it begins, or the connection lost.
+  std::optional<Assignment> assignment_from(ControlClient& client) {
+    while (!ending_) {
+      const auto message = client.receive(kLook);
+      if (message.has_error()) return std::nullopt;
+      if (!message.value()) {
+        if (client.send(Heartbeat{0, "starting"}).has_error()) return std::nullopt;
+        continue;
+      }
+      const auto* assignment = std::get_if<Assignment>(&**message);
+      if (assignment == nullptr) continue;
+      client.speak_in(assignment->generation);
+      return *assignment;
+    }
+    return std::nullopt;
   }
 
   /// Reads until `condition` holds; false when the group is ended or the connection lost.
@@ -116,11 +137,10 @@ class FakeGroup final : public WorkerGroup {
   }
 
   /// Rank 0. Its exit status.
-  int lead(ControlClient& client) {
-    const auto welcome = client.welcome();
-    std::int64_t step = welcome.start_step, committed = welcome.resume_from.empty() ? -1 : step;
-    if (!welcome.resume_from.empty() &&
-        !std::filesystem::exists(layout_.root() / welcome.resume_from / "MANIFEST.json"))
+  int lead(ControlClient& client, const Assignment& assignment) {
+    std::int64_t step = assignment.start_step, committed = assignment.checkpointed;
+    if (!assignment.resume_from.empty() &&
+        !std::filesystem::exists(layout_.root() / assignment.resume_from / "MANIFEST.json"))
       return 3;
     Lease lease;
     for (;;) {
@@ -147,7 +167,7 @@ class FakeGroup final : public WorkerGroup {
         static_cast<void>(client.send(*script_.failure));
         return script_.failure->code;
       }
-      if (script_.deaths.contains({welcome.generation.value(), step})) {
+      if (script_.deaths.contains({assignment.generation.value(), step})) {
         if (script_.before_death) script_.before_death();
         return 137;
       }
@@ -187,11 +207,11 @@ class FakeGroup final : public WorkerGroup {
     static_cast<void>(client.send(Finished{step}));
     return 0;
   }
-  int follow(ControlClient& client, int rank) {
+  int follow(ControlClient& client, const Assignment& assignment) {
     Lease lease;
-    std::int64_t committed = client.welcome().start_step;
+    std::int64_t committed = assignment.start_step;
     if (!read_until(client, lease, committed, [&] { return lease.last && committed >= lease.end_step; })) return 143;
-    if (!lease.stop && !picture(client, rank, committed)) return 4;
+    if (!lease.stop && !picture(client, assignment.rank, committed)) return 4;
     static_cast<void>(client.send(Finished{committed}));
     return 0;
   }

@@ -139,9 +139,17 @@ class FakeCoordinator {
       Welcome message;
       message.proof = welcome_proof(secret_, proofs[rank].first, proofs[rank].second);
       message.generation = kGeneration;
-      message.resume_from = script.resume_from;
-      message.start_step = script.start_step;
       send(fd, message);
+    }
+    for (const auto& [rank, fd] : workers_) {
+      Assignment assignment;
+      assignment.generation = kGeneration;
+      assignment.rank = rank;
+      assignment.world = script.world;
+      assignment.resume_from = script.resume_from;
+      assignment.start_step = script.start_step;
+      assignment.checkpointed = script.resume_from.empty() ? -1 : script.start_step;
+      send(fd, assignment);
     }
   }
 
