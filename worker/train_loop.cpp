@@ -4,6 +4,7 @@
 
 #include "common/config/adapter_config.hpp"
 #include "common/core/clock.hpp"
+#include "common/data/used_sides.hpp"
 #include "common/record/evaluation.hpp"
 #include "common/record/snapshot.hpp"
 #include "worker/checkpoint/checkpoint.hpp"
@@ -130,7 +131,8 @@ Status Worker::prepare_references() {
                    [](const NormObjective& norm) { return needs_reference(norm.objective); }))
     return {};
   enter("reference");
-  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
+  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(),
+                                               objectives_of(config(), dataset_->info())));
   ReferenceWork work;
   work.dataset = &*dataset_;
   for (const NormObjective& norm : norms_) work.objectives.push_back(norm.objective);
