@@ -83,7 +83,8 @@ Status Stages::prepare_references() {
                    [](const NormObjective& norm) { return needs_reference(norm.objective); }))
     return {};
   enter("reference");
-  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
+  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(),
+                                               objectives_of(config(), dataset_->info())));
   ReferenceWork work;
   work.dataset = &*dataset_;
   for (const NormObjective& norm : norms_) work.objectives.push_back(norm.objective);
