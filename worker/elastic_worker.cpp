@@ -28,9 +28,9 @@ class ElasticWorker {
   Status work() {
     if (context_.session.welcome().under_way) PLUMBLINE_TRY(loop_.prepare_to_join());
     for (;;) {
-      PLUMBLINE_TRY(context_.session.send(loop_.holding()));
-      const std::optional<Assignment> assignment = context_.session.next_assignment();
+      const std::optional<Assignment> assignment = context_.session.ready(loop_.holding());
       if (!assignment) return {};
+      PLUMBLINE_TRY(context_.session.report_again(*assignment));
       PLUMBLINE_ASSIGN(const TrainLoop::Ending ending, take_part(*assignment));
       if (ending == TrainLoop::Ending::kFinished && context_.session.dismissed()) return {};
     }
@@ -43,7 +43,9 @@ class ElasticWorker {
     if (gathered.has_error()) return after_break(gathered.error());
     const Group& group = gathered.value();
     Result<TrainLoop::Ending> ended = loop_.run(assignment, group.of_training());
-    if (ended.has_error() && (group.of_training().broken() || context_.session.interrupt().raised()))
+    // Without its coordinator a worker may meet what the next one has cleared away.
+    if (ended.has_error() &&
+        (group.of_training().broken() || context_.session.interrupt().raised() || !context_.session.connected()))
       return after_break(ended.error());
     return ended;
   }
@@ -85,7 +87,9 @@ Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, i
   const char* group = std::getenv("PLUMBLINE_GROUP");
   Hello hello = introduce(group != nullptr ? group : "", fingerprint);
   hello.rank = number, hello.world = 0, hello.mesh = listener.address();
-  PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), session_options(config)));
+  SessionOptions options = session_options(config);
+  options.orphan = std::chrono::milliseconds(config.control.orphan_ms);
+  PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), std::move(options)));
   log_info("joined as worker " + std::to_string(number) + " (" + listener.address() + "), " + fingerprint);
   const Status status = guarded([&] {
     return ElasticWorker({config, layout, *session, device, fingerprint}, listener).work();

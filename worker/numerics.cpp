@@ -20,8 +20,8 @@ namespace {
 /// own choice on a recent x86 (112 GFLOP/s a core either way); COMPATIBLE costs more than half (49 GFLOP/s).
 constexpr const char* kMklBranch = "AVX2";
 
-/// Counts the changes of Plumbline's own arithmetic that moved bits.
-constexpr const char* kArithmetic = "2";
+/// Counts the changes of Plumbline's own arithmetic that moved bits, and of how a batch is cut.
+constexpr const char* kArithmetic = "3";
 
 /// How bf16 products are made on the CPU: oneDNN takes the best instructions that there are.
 std::string products_of(at::Device device, Precision precision) {

@@ -15,7 +15,7 @@ void fix_environment(int threads, char** argv);
 /// Threads, denormals and deterministic kernels. Call before the first tensor operation, on the thread that computes.
 void fix_numerics(int threads);
 
-/// "cpu AVX512 threads=1 torch=2.11.0 mkl_cbwr=… arithmetic=2 reduction=reproducible": equal for two workers that
+/// "cpu AVX512 threads=1 torch=2.11.0 mkl_cbwr=… arithmetic=3 reduction=reproducible": equal for two workers that
 /// compute the same bits.
 std::string numeric_fingerprint(at::Device device, int threads, Precision precision);
 

@@ -2,13 +2,16 @@
 // lease and commit (so nothing piles up); the other says every heartbeat_ms how far the worker is. When the connection
 // is lost the worker has no business going on: on_lost is called, on the reader's thread, and must not return.
 //
-// A worker of an elastic group lives through several generations. Between two it says ready() and waits for its
-// next_assignment(); when the coordinator wants a new generation the interrupt is raised, which ends every wait here
-// and in the collective. at(), send() and leave() may be called from any thread; the waits from the training thread.
+// A worker of an elastic group lives through several generations. Between two it is ready() for the next; when the
+// coordinator wants one the interrupt is raised, which ends every wait here and in the collective. It may outlive its
+// coordinator too: then it trains as far as its lease goes, looks for another one where the run directory says, and
+// once it has found it the interrupt is raised as well. What it reports meanwhile is kept and said again. at(), send(),
+// report() and leave() may be called from any thread; the waits from the training thread.
 #pragma once
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -26,6 +29,7 @@ namespace plumbline {
 struct SessionOptions {
   std::chrono::milliseconds heartbeat{250}, timeout{60'000};
   std::function<void(const Error&)> on_lost;
+  std::chrono::milliseconds orphan{0};  ///< how long to look for another coordinator when this one is lost
 };
 
 class Session {
@@ -37,15 +41,26 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  [[nodiscard]] const Welcome& welcome() const { return client_.welcome(); }
+  /// Of the first coordinator.
+  [[nodiscard]] const Welcome& welcome() const { return welcome_; }
   /// Waits for the assignment that comes after the one that was taken last; from now on what is sent is of its
   /// generation. Nothing when the worker is dismissed instead.
   [[nodiscard]] std::optional<Assignment> next_assignment();
+  /// The same for an elastic worker, which first says what it holds (again, if it comes to another coordinator).
+  [[nodiscard]] std::optional<Assignment> ready(const Ready& holding);
   /// For one who has finished: waits until the run needs this worker no more (true) or a new generation is to begin.
   [[nodiscard]] bool dismissed();
   /// What heartbeats say from now on.
   void at(std::int64_t step, std::string phase);
+  /// A run error when the connection is lost; without one when another coordinator is looked for, which then knows
+  /// nothing of it.
   Status send(const Message& message);
+  /// Keeps a step's report; rank 0 sends it too. Every rank keeps the same reports, since any may be rank 0 next.
+  Status report(const StepDone& done, int rank);
+  /// Says the kept reports again that the assignment's coordinator does not have.
+  Status report_again(const Assignment& assignment);
+  /// There is a coordinator.
+  [[nodiscard]] bool connected() const;
   /// Waits until a lease reaches beyond `step`, or the last one ends at it. A run error when the generation is over, as
   /// from the next two.
   [[nodiscard]] Result<Lease> lease_beyond(std::int64_t step);
@@ -59,20 +74,29 @@ class Session {
   void leave();
 
  private:
-  Session(ControlClient client, SessionOptions options);
+  Session(std::filesystem::path run_dir, Hello hello, ControlClient client, SessionOptions options);
+  [[nodiscard]] std::shared_ptr<ControlClient> client() const;
   void read();
+  /// Looks for another coordinator; false when the worker leaves meanwhile.
+  bool find_another(const Error& lost);
+  void take_up(std::shared_ptr<ControlClient> client);
   void keep(Message message);
   void beat();
   /// Waits for `condition`, or the end of the generation.
   template <class Condition>
   Status wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition);
 
-  ControlClient client_;
+  std::filesystem::path run_dir_;
+  Hello hello_;
   SessionOptions options_;
+  Welcome welcome_;
   Interrupt interrupt_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool leaving_ = false, dismissed_ = false;
+  std::shared_ptr<ControlClient> client_;
+  bool connected_ = true, leaving_ = false, dismissed_ = false;
+  std::optional<Ready> ready_;    ///< while an assignment is waited for
+  std::deque<StepDone> reports_;  ///< of steps after the newest commit
   Heartbeat heartbeat_{0, "starting"};
   std::optional<Assignment> assignment_;  ///< until it is taken
   std::optional<Lease> lease_;

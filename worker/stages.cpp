@@ -83,7 +83,8 @@ Status Stages::prepare_references() {
                    [](const NormObjective& norm) { return needs_reference(norm.objective); }))
     return {};
   enter("reference");
-  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(), norms_.size()));
+  PLUMBLINE_ASSIGN(const Plan plan, Plan::make(config().train, config().seed, dataset_->train(),
+                                               objectives_of(config(), dataset_->info())));
   ReferenceWork work;
   work.dataset = &*dataset_;
   for (const NormObjective& norm : norms_) work.objectives.push_back(norm.objective);
@@ -188,7 +189,7 @@ Status Stages::join_others() {
   log_info("goes on at step " + std::to_string(step_) + " as rank " + std::to_string(rank()) + " of " +
            std::to_string(world()) +
            (mine.step == step_ ? "" : ", with a copy of rank " + std::to_string(assignment_.source) + "'s state"));
-  return report_step();
+  return {};
 }
 
 /// The newest lease, waited for when the steps it allows are taken.
@@ -209,18 +210,10 @@ Result<Lease> Stages::next_lease() {
 Status Stages::take_step() {
   PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
   step_ = report.step;
-  newest_ = report;
   enter("training");
   log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
            fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");
-  return report_step();
-}
-
-/// Rank 0 reports for all. In a new group it is one of those who hold the newest step, and says it again: the one who
-/// was to report it may be gone.
-Status Stages::report_step() {
-  if (rank() != 0 || !newest_ || newest_->step != step_) return {};
-  return context_.session.send(StepDone{step_, step_metrics(*newest_, norm_names_, norms_)});
+  return context_.session.report({step_, step_metrics(report, norm_names_, norms_)}, rank());
 }
 
 Status Stages::measure_held_out() {
@@ -236,9 +229,8 @@ Status Stages::measure_held_out() {
                   ? " undesirable rate " + fixed(numbers.at("undesirable_rate").get<double>(), 4)
                   : ""));
   measured_ = step_;
-  if (rank() != 0) return {};
-  return context_.session.send(
-      StepDone{step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}});
+  return context_.session.report(
+      {step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}}, rank());
 }
 
 /// Every rank writes its parts; the coordinator verifies, writes the manifest, renames, and says so.

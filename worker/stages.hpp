@@ -51,7 +51,6 @@ class Stages {
   [[nodiscard]] bool is_due(std::int64_t every) const { return every > 0 && step_ % every == 0; }
   void enter(const std::string& phase) { context_.session.at(step_, phase); }
   Status make_trainer();
-  Status report_step();
   Status announce(const std::string& kind, std::int64_t step, const std::filesystem::path& file);
   /// Does rank 0 see this file? The same answer on every rank.
   Result<bool> exists(const std::filesystem::path& file);
@@ -71,7 +70,6 @@ class Stages {
   std::unique_ptr<Trainer> trainer_;
   bool holds_state_ = false;  ///< the trainer's weights and optimizer are those of step_
   std::int64_t step_ = 0;
-  std::optional<StepReport> newest_;                                ///< of the step that was taken last
   std::int64_t checkpointed_ = -1, measured_ = -1, pictured_ = -1;  ///< steps of the newest ones
 };
 

@@ -40,7 +40,7 @@ double batch_flops(const GlobalBatch& batch, const Split& split, const std::vect
       for (const std::int64_t row : micro.rows) {
         std::vector<std::int64_t> outputs;
         for (const Side side : {Side::kDesired, Side::kUndesired})
-          if (split.length(row, side) > 0 && is_used(norms[split.norm(row)], split.kind(row), side))
+          if (split.length(row, side) > 0 && is_used(norms[split.norm(row)].objective, split.kind(row), side))
             outputs.push_back(std::min(split.length(row, side), train.max_output_tokens));
         if (!outputs.empty())
           flops += training_flops(model, std::min(split.length(row, Side::kSource), train.max_source_tokens), outputs,
@@ -61,10 +61,10 @@ Status reduce_host(TreeReducer& reducer, const LaneAccumulator& sums, at::Tensor
 Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, const DatasetInfo& dataset) {
   std::vector<NormObjective> norms;
   std::string known;
-  for (const Norm& norm : dataset.norms) {
+  for (const Objective objective : objectives_of(config, dataset)) {
+    const Norm& norm = dataset.norms[norms.size()];
     const auto found = config.norms.find(norm.name);
     const NormTraining training = found == config.norms.end() ? NormTraining{} : found->second;
-    const Objective objective = training.objective.value_or(norm.objective);
     norms.push_back({.objective = objective,
                      .weight = training.weight.value_or(norm.weight),
                      .beta = training.beta.value_or(default_beta(objective)),
@@ -94,7 +94,8 @@ Result<std::unique_ptr<Trainer>> Trainer::make(const RunConfig& config, const Da
                                                const RowLogProbs* references, std::unique_ptr<T5> model,
                                                Collective& collective) {
   PLUMBLINE_ASSIGN(auto norms, norm_objectives(config, dataset.info()));
-  PLUMBLINE_ASSIGN(Plan plan, Plan::make(config.train, config.seed, dataset.train(), norms.size()));
+  PLUMBLINE_ASSIGN(Plan plan,
+                   Plan::make(config.train, config.seed, dataset.train(), objectives_of(config, dataset.info())));
   auto optimizer = make_optimizer(config.optimizer, model->trained());
   return std::unique_ptr<Trainer>(new Trainer(config, dataset, references, std::move(model), collective,
                                               std::move(norms), std::move(plan), std::move(optimizer)));

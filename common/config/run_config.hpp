@@ -157,6 +157,7 @@ struct ControlConfig {
   int port = 0;                    ///< 0: any free port
   int heartbeat_ms = 250;
   int worker_timeout_ms = 0;  ///< a worker silent for longer is taken for dead; 0: as worker_timeout() says
+  int orphan_ms = 60000;      ///< workers of an elastic group wait this long for another coordinator; 0: not at all
   friend bool operator==(const ControlConfig&, const ControlConfig&) = default;
 };
 

@@ -254,6 +254,10 @@ void describe(Visitor& v, ControlConfig& c) {
         "a worker that is silent for longer is taken for dead; more than `heartbeat_ms`; 0: 4000 with launcher local, "
         "60000 "
         "with the others");
+  v.key("orphan_ms", c.orphan_ms, Bounds{.min = 0, .max = 8.64e7},
+        "with launcher local: how long workers whose coordinator has died wait for `plumbline resume` to bring "
+        "another, and "
+        "train as far as their lease goes; 0: they end with it");
 }
 
 template <class Visitor>

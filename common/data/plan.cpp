@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/core/check.hpp"
+#include "common/data/used_sides.hpp"
 
 namespace plumbline {
 
@@ -22,7 +23,7 @@ std::uint64_t mix(std::uint64_t x) {
 /// A row of the step and what it costs, after cutting.
 struct Row {
   std::int64_t row = 0;
-  std::int64_t source = 0, desired = 0, undesired = 0;  ///< tokens
+  std::int64_t source = 0, desired = 0, undesired = 0;  ///< tokens; 0 for an output that is not computed
   [[nodiscard]] std::int64_t tokens() const { return source + desired + undesired; }
 };
 
@@ -96,7 +97,8 @@ std::uint64_t KeyedPermutation::operator()(std::uint64_t position) const {
   return position;
 }
 
-Result<Plan> Plan::make(const TrainConfig& train, std::uint64_t seed, const Split& split, std::size_t num_norms) {
+Result<Plan> Plan::make(const TrainConfig& train, std::uint64_t seed, const Split& split,
+                        std::vector<Objective> objectives) {
   if (split.size() == 0)
     return data_error("the dataset has no training example", "split train",
                       "Curate it again from sources that hold examples.");
@@ -105,15 +107,15 @@ Result<Plan> Plan::make(const TrainConfig& train, std::uint64_t seed, const Spli
                            std::to_string(train.global_batch) + ")",
                        "train.lanes", "Lower train.lanes or raise train.global_batch.");
   for (std::int64_t row = 0; row < split.size(); ++row)
-    if (split.norm(row) >= num_norms)
+    if (split.norm(row) >= objectives.size())
       return data_error("example " + std::to_string(row) + " names norm " + std::to_string(split.norm(row)) + " of " +
-                            std::to_string(num_norms),
+                            std::to_string(objectives.size()),
                         "split train", "The shards and dataset.json do not belong together; curate again.");
   Plan plan;
   plan.train_ = train;
   plan.seed_ = seed;
   plan.split_ = &split;
-  plan.num_norms_ = num_norms;
+  plan.objectives_ = std::move(objectives);
   return plan;
 }
 
@@ -146,6 +148,11 @@ std::vector<std::int64_t> partners_of(const Split& split, std::size_t num_norms)
   return partners;
 }
 
+std::int64_t Plan::computed_tokens(std::int64_t row, Side side) const {
+  if (!is_used(objectives_[split_->norm(row)], split_->kind(row), side)) return 0;
+  return std::min<std::int64_t>(split_->length(row, side), train_.max_output_tokens);
+}
+
 GlobalBatch Plan::at(Step step) const {
   const auto batch_size = static_cast<std::uint64_t>(train_.global_batch);
   const auto n = static_cast<std::uint64_t>(split_->size());
@@ -163,14 +170,14 @@ GlobalBatch Plan::at(Step step) const {
     Row row;
     row.row = static_cast<std::int64_t>(order(p % n));
     row.source = std::min<std::int64_t>(split_->length(row.row, Side::kSource), train_.max_source_tokens);
-    row.desired = std::min<std::int64_t>(split_->length(row.row, Side::kDesired), train_.max_output_tokens);
-    row.undesired = std::min<std::int64_t>(split_->length(row.row, Side::kUndesired), train_.max_output_tokens);
+    row.desired = computed_tokens(row.row, Side::kDesired);
+    row.undesired = computed_tokens(row.row, Side::kUndesired);
     batch.source_tokens += row.source;
     batch.output_tokens += row.desired + row.undesired;
     rows.push_back(row);
     numbers.push_back(row.row);
   }
-  batch.totals = totals_of(*split_, numbers, num_norms_, train_.max_output_tokens);
+  batch.totals = totals_of(*split_, numbers, objectives_.size(), train_.max_output_tokens);
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.tokens() > b.tokens(); });
   for (const auto& lane : cut(rows, train_.lanes)) batch.lanes.push_back(pack(lane, train_.micro_batch_tokens));
   return batch;

@@ -5,7 +5,8 @@
 // (seed, e) evaluated at p mod n (a Feistel network over the next power of four, cycle-walked): no list in memory.
 // Lanes: the rows of a step are sorted by length and cut into runs of about equal tokens, one a lane, so that a lane
 // holds rows of like length; within a lane they share micro-batches whose padded size stays within
-// `micro_batch_tokens`.
+// `micro_batch_tokens`. Only outputs that their norm's objective trains on count (used_sides.hpp): an sft run over
+// preferences is cut as one over their demonstrations.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -56,13 +57,15 @@ struct GlobalBatch {
   std::int64_t epoch = 0;  ///< of the first example
   std::vector<Lane> lanes;
   std::vector<NormTotals> totals;                     ///< by norm index
-  std::int64_t source_tokens = 0, output_tokens = 0;  ///< real tokens, padding not counted
+  std::int64_t source_tokens = 0, output_tokens = 0;  ///< real tokens that are computed, padding not counted
 };
 
 class Plan {
  public:
-  /// Fails when the split is empty or lanes exceed global_batch.
-  static Result<Plan> make(const TrainConfig& train, std::uint64_t seed, const Split& split, std::size_t num_norms);
+  /// `objectives`: by norm index (objectives_of). `split` outlives the plan. Fails when the split is empty, names a
+  /// norm beyond them, or lanes exceed global_batch.
+  static Result<Plan> make(const TrainConfig& train, std::uint64_t seed, const Split& split,
+                           std::vector<Objective> objectives);
   /// The batch of the step taken after `step` earlier ones: at(Step(0)) is what the first step trains on.
   /// O(global_batch).
   [[nodiscard]] GlobalBatch at(Step step) const;
@@ -71,10 +74,13 @@ class Plan {
   [[nodiscard]] std::int64_t examples_per_epoch() const { return split_->size(); }
 
  private:
+  /// Of one output of a row, after cutting; 0 where its norm's objective does not train on it.
+  [[nodiscard]] std::int64_t computed_tokens(std::int64_t row, Side side) const;
+
   TrainConfig train_;
   std::uint64_t seed_ = 0;
   const Split* split_ = nullptr;
-  std::size_t num_norms_ = 0;
+  std::vector<Objective> objectives_;  ///< by norm index
 };
 
 /// Lanes [begin, end) of rank `rank` of `world`: contiguous, sizes differing by at most one.

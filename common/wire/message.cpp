@@ -112,6 +112,7 @@ Json write(const Hello& m) {
           {"pid", m.pid},
           {"group", m.group},
           {"mesh", m.mesh},
+          {"generation", m.generation.value()},
           {"fingerprint", m.fingerprint}};
 }
 void read(Fields& f, Hello& m) {
@@ -125,6 +126,7 @@ void read(Fields& f, Hello& m) {
   f.hex("group", m.group, 0, kMaxHex);
   f.text("mesh", m.mesh, kMaxName);
   f.require(m.world > 0 || m.role == Role::kClient || is_host_and_port(m.mesh), "an elastic worker has no address");
+  f.generation("generation", m.generation);
   f.text("fingerprint", m.fingerprint, kMaxName);
 }
 
@@ -232,6 +234,7 @@ Json write(const Assignment& m) {
           {"source", m.source},
           {"mesh", m.mesh},
           {"key", m.key},
+          {"recorded", m.recorded},
           {"checkpointed", m.checkpointed},
           {"measured", m.measured},
           {"pictured", m.pictured}};
@@ -248,6 +251,7 @@ void read(Fields& f, Assignment& m) {
   f.require(m.mesh.empty() || std::ssize(m.mesh) == m.world, "the mesh has not one address a rank");
   f.require(std::all_of(m.mesh.begin(), m.mesh.end(), is_host_and_port), "the mesh has an address without a port");
   f.hex("key", m.key, 0, kHashDigits);
+  f.step_or_none("recorded", m.recorded);
   f.step_or_none("checkpointed", m.checkpointed);
   f.step_or_none("measured", m.measured);
   f.step_or_none("pictured", m.pictured);

@@ -42,6 +42,7 @@ struct Hello {
   std::int64_t pid = 0;
   std::string group;        ///< random hex that all ranks of one launched group share
   std::string mesh;         ///< elastic: "host:port" where the other workers reach it
+  Generation generation;    ///< elastic: that it was in when it lost its coordinator; 0: it was in none
   std::string fingerprint;  ///< numeric fingerprint: CPU capability or GPU model, threads, library versions
 };
 struct Welcome {
@@ -100,7 +101,8 @@ struct Assignment {
   int source = -1;                ///< rank whose state everybody takes; -1: from the files
   std::vector<std::string> mesh;  ///< elastic: "host:port" by rank
   std::string key;                ///< elastic: 64 hex digits that the ranks of this generation prove themselves with
-  std::int64_t checkpointed = -1, measured = -1, pictured = -1;  ///< steps of what is recorded already
+  /// Steps of the newest that are recorded already: metrics of a step, …
+  std::int64_t recorded = -1, checkpointed = -1, measured = -1, pictured = -1;
 };
 struct Ready {
   std::int64_t step = -1;  ///< of the weights it holds; -1: none

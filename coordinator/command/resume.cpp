@@ -40,7 +40,8 @@ constexpr auto kChangeable = std::to_array<std::string_view>({"name",
                                                               "control.bind",
                                                               "control.port",
                                                               "control.heartbeat_ms",
-                                                              "control.worker_timeout_ms"});
+                                                              "control.worker_timeout_ms",
+                                                              "control.orphan_ms"});
 
 Status check_changeable(const std::string& key) {
   if (std::find(kChangeable.begin(), kChangeable.end(), key) != kChangeable.end()) return {};

@@ -97,6 +97,7 @@ struct RunRecord {
   std::vector<MeasuredRate> rates;                ///< ascending by step; none beyond where the newest generation began,
                                                   ///< but its own
   std::int64_t pictured = -1;                     ///< step of the newest snapshot; -1: none
+  std::string group;                              ///< of the newest generation
   std::string outcome;                            ///< "", "stopped", "finished" or "failed" (of the newest start)
 };
 RunRecord replay(const std::vector<JournalEntry>& entries);

@@ -32,6 +32,7 @@ RunRecord replay(const std::vector<JournalEntry>& entries) {
     if (event == "run_failed") run.outcome = "failed";
     if (event == "generation_started") {
       run.generation = Generation(member<std::uint64_t>(data, "generation", run.generation.value()));
+      run.group = member<std::string>(data, "group", "");
       if (run.fingerprint.empty()) run.fingerprint = member<std::string>(data, "fingerprint", "");
       forget_rates_beyond(member<std::int64_t>(data, "start_step", 0));
     }

@@ -42,6 +42,13 @@ class WorkerGroup {
   virtual void kill() = 0;
 };
 
+/// Processes of workers on this machine that `run`'s coordinator launched and that still live, whoever their parent is.
+std::vector<std::int64_t> living_workers(const std::filesystem::path& run);
+
+/// A process that another coordinator started, to be watched and signalled; how it ends cannot be learned. An
+/// environment error when it is gone.
+Result<std::unique_ptr<WorkerGroup>> adopt_process(std::int64_t pid);
+
 struct LaunchRequest {
   int workers = 1;    ///< of a static group
   int number = 0;     ///< of an elastic group's worker

@@ -13,7 +13,12 @@ class LocalLauncher final : public Launcher {
   [[nodiscard]] bool elastic() const override { return true; }
   [[nodiscard]] std::string command(const LaunchRequest& request) const override { return shell_quote(argv(request)); }
   Result<std::unique_ptr<WorkerGroup>> start(const LaunchRequest& request) override {
-    return start_process({argv(request), worker_environment(request.group), command_.log});
+    ProcessSpec spec;
+    spec.argv = argv(request);
+    spec.environment = worker_environment(request.group);
+    spec.log = command_.log;
+    spec.outlives = true;  // A killed coordinator's workers wait for the next one.
+    return start_process(spec);
   }
   [[nodiscard]] bool restarts() const override { return true; }
 

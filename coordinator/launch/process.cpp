@@ -14,6 +14,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -111,12 +113,34 @@ class ChildGroup final : public WorkerGroup {
   bool reaped_ = false;
 };
 
+/// Another process's child.
+class AdoptedProcess final : public WorkerGroup {
+ public:
+  AdoptedProcess(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  ~AdoptedProcess() override { terminate(); }
+  [[nodiscard]] int pidfd() const override { return pidfd_.get(); }
+  [[nodiscard]] std::int64_t pid() const override { return pid_; }
+  GroupExit wait() override { return {128 + SIGKILL, "has ended"}; }
+  void terminate() override { signal(SIGTERM); }
+  void kill() override { signal(SIGKILL); }
+
+ private:
+  /// By the descriptor, which never means another process.
+  void signal(int number) const {
+    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
+    if (number == SIGTERM) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGCONT, nullptr, 0);
+  }
+  pid_t pid_;
+  Fd pidfd_;
+};
+
 /// Everything that the child needs, laid out before fork(): after it only async-signal-safe calls are allowed, since
 /// another thread may have held any lock.
 struct ChildPlan {
   std::vector<char*> argv, environment;
   int input = -1, output = -1, log = -1, failure = -1;
   pid_t parent = 0;
+  bool outlives = false;
 };
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
@@ -140,8 +164,10 @@ void reset_signals() {
 [[noreturn]] void become(const ChildPlan& plan) {
   ::setpgid(0, 0);
   reset_signals();
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != plan.parent) ::_exit(128 + SIGTERM);  // It died before the line above.
+  if (!plan.outlives) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != plan.parent) ::_exit(128 + SIGTERM);  // It died before the line above.
+  }
   if (::dup2(plan.input, STDIN_FILENO) >= 0 && ::dup2(plan.output, STDOUT_FILENO) >= 0 &&
       ::dup2(plan.log, STDERR_FILENO) >= 0) {
     // Also descriptors that a library opened without CLOEXEC. Kernels before 5.11 refuse; ours are marked anyway.
@@ -183,7 +209,8 @@ Result<std::unique_ptr<WorkerGroup>> start_process(const ProcessSpec& spec) {
                        spec.output >= 0 ? spec.output : log.get(),
                        log.get(),
                        failure_writer.get(),
-                       ::getpid()};
+                       ::getpid(),
+                       spec.outlives};
   const pid_t pid = ::fork();
   if (pid < 0) return cannot("no process can be started", spec.argv.at(0));
   if (pid == 0) become(plan);
@@ -206,6 +233,27 @@ Result<std::unique_ptr<WorkerGroup>> start_process(const ProcessSpec& spec) {
     return cannot("the program cannot be started", spec.argv.at(0));
   }
   return std::unique_ptr<WorkerGroup>(std::move(group));
+}
+
+Result<std::unique_ptr<WorkerGroup>> adopt_process(std::int64_t pid) {
+  Fd pidfd(open_pidfd(static_cast<pid_t>(pid)));
+  if (pidfd.get() < 0) return cannot("the process cannot be watched", std::to_string(pid));
+  return std::unique_ptr<WorkerGroup>(std::make_unique<AdoptedProcess>(static_cast<pid_t>(pid), std::move(pidfd)));
+}
+
+std::vector<std::int64_t> living_workers(const fs::path& run) {
+  std::error_code ec;
+  std::vector<std::int64_t> living;
+  const std::string sought = std::string("--join\0", 7) + fs::absolute(run, ec).lexically_normal().string() + '\0';
+  for (fs::directory_iterator entry("/proc", ec), end; !ec && entry != end; entry.increment(ec)) {
+    const std::string name = entry->path().filename().string();
+    if (name.empty() || name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry->path() / "cmdline", std::ios::binary);
+    const std::string words{std::istreambuf_iterator<char>(file), {}};
+    if (words.find(sought) != std::string::npos && words.find("--worker") != std::string::npos)
+      living.push_back(std::stoll(name));
+  }
+  return living;
 }
 
 std::vector<std::string> worker_environment(const std::string& group) {

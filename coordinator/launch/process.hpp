@@ -17,6 +17,7 @@ struct ProcessSpec {
   std::filesystem::path log;  ///< standard output and error are appended here; made with its folder when absent
   int input = -1;             ///< descriptor that is its standard input; -1: /dev/null
   int output = -1;            ///< … and its standard output; -1: the log
+  bool outlives = false;      ///< it is not ended when this process dies
 };
 
 /// The process, started (exec succeeded). Errors: kEnvironment, naming the program or the log and the system's reason.

@@ -23,6 +23,13 @@ struct StartWorker {
   int number = 0;
   std::string group;
 };
+/// Elastic: watch a worker's process that another coordinator launched. WorkerExited when it ends, or cannot be
+/// watched.
+struct AdoptWorker {
+  int number = 0;
+  std::int64_t pid = 0;
+  std::string host;
+};
 /// Elastic: end this worker's process, by force. WorkerExited follows, where it was still there.
 struct KillWorker {
   int number = 0;
@@ -98,10 +105,10 @@ struct Note {};
 enum class Tone { kQuiet, kInfo, kWarning };  ///< at which level the reason is logged: debug, info, warn
 
 struct Action {
-  std::variant<action::StartGroup, action::StartWorker, action::KillWorker, action::EndGroup, action::Welcome,
-               action::Assign, action::Send, action::Drop, action::StoreCheckpoint, action::VerifyCheckpoint,
-               action::PruneCheckpoints, action::AggregateSnapshot, action::AppendJournal, action::AppendMetrics,
-               action::EndRun, action::Note>
+  std::variant<action::StartGroup, action::StartWorker, action::AdoptWorker, action::KillWorker, action::EndGroup,
+               action::Welcome, action::Assign, action::Send, action::Drop, action::StoreCheckpoint,
+               action::VerifyCheckpoint, action::PruneCheckpoints, action::AggregateSnapshot, action::AppendJournal,
+               action::AppendMetrics, action::EndRun, action::Note>
       what;
   std::string reason;
   Tone tone = Tone::kQuiet;

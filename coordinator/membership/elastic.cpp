@@ -30,7 +30,7 @@ std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const 
     return usage_error("the run's group is elastic, and this worker is of a static one", "workers.launcher",
                        "The run starts its workers itself.");
   if (hello.group != state_.group) return usage_error("the run has another group of workers than this one");
-  if (!state_.processes.contains(hello.rank))
+  if (!state_.processes.contains(hello.rank) && !is_orphan(hello))
     return usage_error("nobody launched a worker " + std::to_string(hello.rank));
   const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
                                      [&](const auto& m) { return m.second.number == hello.rank; });
@@ -59,6 +59,12 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
     return;
   }
   Member& member = state_.newcomers[hello.rank];
+  member.adopted = is_orphan(hello);
+  if (!state_.processes.contains(hello.rank)) {
+    state_.processes[hello.rank] = now_;
+    act(action::AdoptWorker{hello.rank, hello.pid, hello.host},
+        "worker " + std::to_string(hello.rank) + " has outlived its coordinator", Tone::kInfo);
+  }
   member.connection = came.connection;
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
@@ -74,7 +80,7 @@ void Transition::newcomer_said(Member& newcomer, const Message& message) {
   if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
     newcomer.phase = heartbeat->phase.substr(0, 40);
   } else if (const auto* ready = std::get_if<Ready>(&message)) {
-    if (ready->step >= 0)
+    if (ready->step >= 0 && !newcomer.adopted)
       return act(action::Drop{newcomer.connection, std::nullopt},
                  worker_name(newcomer.number, newcomer) + " is cut off: it holds a state that nobody gave it",
                  Tone::kWarning);
@@ -198,12 +204,42 @@ void Transition::launch(int number, const std::string& reason) {
       Tone::kInfo);
 }
 
+// --- orphans
+
+/// It was in a generation of this run, and its coordinator is gone. Whatever step it holds, the weights of a step are
+/// the same bits in every generation.
+bool Transition::is_orphan(const Hello& hello) const {
+  return hello.generation > Generation() && hello.generation <= state_.generation && hello.rank < facts_.lanes;
+}
+
+/// Begins with the workers of the generation that is in the journal, who train by themselves meanwhile.
+void Transition::adopt() {
+  state_.adopting = true;
+  state_.assigned = true;
+  enter(GroupPhase::kGathering);
+  note("waiting for " + count_of(static_cast<std::size_t>(facts_.orphans)) + " of generation " +
+       std::to_string(state_.generation.value()) + " that outlived their coordinator");
+}
+
+/// All have come, or will not: who is missing is launched.
+void Transition::adopt_no_more() {
+  state_.adopting = false;
+  for (int number = 0; number < facts_.workers; ++number)
+    if (!state_.processes.contains(number)) launch(number, "it has not outlived its coordinator");
+}
+
 // --- the next generation
 
 /// Nothing that the last generation wrote is being worked on, everybody has left it, and enough are there.
 void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
+  if (state_.adopting) {
+    const auto ready = std::count_if(state_.newcomers.begin(), state_.newcomers.end(),
+                                     [](const auto& m) { return m.second.ready.has_value(); });
+    if (ready < facts_.orphans && now_ - state_.phase_since <= facts_.adopt_timeout) return;
+    adopt_no_more();
+  }
   std::vector<Member> workers;
   bool anyone_holds_state = false;
   for (const auto& [rank, member] : state_.members) {

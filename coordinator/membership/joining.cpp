@@ -22,6 +22,7 @@ Member member_of(const event::WorkerCame& came, SteadyTime now) {
 void Transition::on(const event::Begin&) {
   if (state_.begun) return;
   state_.begun = true;
+  if (facts_.elastic && facts_.orphans > 0 && !state_.stop_requested) return adopt();
   start_group("the run begins");
 }
 
@@ -194,7 +195,10 @@ void Transition::begin_generation(std::int64_t start, int source) {
   // Patience that was set in the middle of a run may have been at its end before: then nothing more is trained.
   if (const auto end = early_end(facts_.early_stop, state_.rates)) policy.steps = std::max(*end, start);
   state_.leases = LeaseWindow(policy, start);
-  state_.leases.limit(furthest_step(facts_.early_stop, state_.rates, start));
+  // Where the start itself is still to be measured, it may be where patience ends.
+  const EarlyStopPolicy& patience = facts_.early_stop;
+  const bool to_be_measured = patience.active() && start % patience.every == 0 && state_.measured < start;
+  state_.leases.limit(to_be_measured ? start : furthest_step(patience, state_.rates, start));
   grant_all(state_.leases.open(), "first lease");
   if (state_.stop_requested) stop_training();
 }

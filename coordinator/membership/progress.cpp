@@ -82,7 +82,8 @@ void Transition::heard(const Speaker& speaker, const Heartbeat& heartbeat) {
 /// Rank 0 speaks for all: they take steps in lockstep.
 void Transition::heard(const Speaker& speaker, const StepDone& done) {
   if (speaker.rank != 0) return violation(speaker, "only rank 0 reports steps");
-  if (done.step < state_.leases.start() || done.step > state_.leases.end())
+  // Those of an elastic group may have been taken while there was no coordinator.
+  if ((done.step < state_.leases.start() && !facts_.elastic) || done.step > state_.leases.end())
     return violation(speaker, "step " + std::to_string(done.step) + " is outside its lease");
   const std::string kind = kind_of(done.metrics);
   const bool trained = kind == "train";

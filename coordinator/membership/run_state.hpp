@@ -28,10 +28,12 @@ struct RunFacts {
   bool supervised = true;  ///< false: a person starts the group, and it is not started again
   bool elastic = false;    ///< workers come and go, and those who are left go on
   int min_workers = 1;     ///< elastic: with fewer, training waits for others
+  int orphans = 0;         ///< elastic: workers that outlived the coordinator before this one
   std::string launcher;    ///< its name
   std::string resume_command, start_command, log_place;  ///< for messages
   std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
   std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
+  std::chrono::milliseconds adopt_timeout{10'000};       ///< for the orphans to come
   std::chrono::milliseconds regroup_timeout{30'000};     ///< elastic: for a worker to leave a generation that is over
   std::chrono::milliseconds failure_grace{5'000};    ///< for a group to end by itself after a worker reported an error
   std::chrono::milliseconds finish_grace{30'000};    ///< … after all its workers have finished
@@ -59,6 +61,7 @@ struct Member {
   // Elastic.
   int number = 0;              ///< the same for as long as the worker lives
   std::string mesh;            ///< where other workers reach it
+  bool adopted = false;        ///< it outlived its coordinator: what it holds is from before
   std::optional<Ready> ready;  ///< what it holds, once it has left the generation
 };
 
@@ -103,6 +106,7 @@ struct RunState {
   std::map<int, Member> newcomers;      ///< not in a generation yet
   std::map<int, SteadyTime> processes;  ///< when each that runs was launched
   std::set<int> lost;                   ///< of them, those that are given up and will exit
+  bool adopting = false;                ///< orphans are waited for
   bool waits_for_more = false;          ///< it was said that there are too few
 
   // Across groups.

@@ -67,6 +67,9 @@ class Transition {
   void begin_regrouping(const std::string& reason);
   void replace(const event::WorkerExited& exited);
   void launch(int number, const std::string& reason);
+  void adopt();
+  void adopt_no_more();
+  [[nodiscard]] bool is_orphan(const Hello& hello) const;
   void regroup_when_ready();
   void regroup(std::vector<Member> workers);
   void grow_when_possible();

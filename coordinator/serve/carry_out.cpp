@@ -96,6 +96,11 @@ Status Coordinator::start_worker(int number, const std::string& group) {
   request.group = group;
   request.generation = run_.state.generation;
   PLUMBLINE_ASSIGN(auto process, run_.launcher->start(request));
+  watch_worker(number, std::move(process));
+  return {};
+}
+
+void Coordinator::watch_worker(int number, std::unique_ptr<WorkerGroup> process) {
   Launched& launched = workers_[number];
   launched.process = std::move(process);
   watch(launched.exit, launched.process->pidfd(), [this, number] {
@@ -105,7 +110,12 @@ Status Coordinator::start_worker(int number, const std::string& group) {
     workers_.erase(found);
     feed(event::WorkerExited{number, exit.status, exit.description});
   });
-  return {};
+}
+
+void Coordinator::carry_out(const action::AdoptWorker& adopt) {
+  auto process = adopt_process(adopt.pid);
+  if (process.has_error()) return feed(event::WorkerExited{adopt.number, 1, to_string(process.error())});
+  watch_worker(adopt.number, std::move(process).value());
 }
 
 void Coordinator::carry_out(const action::StartWorker& start) {

@@ -73,6 +73,7 @@ class Coordinator final : public PeerOwner {
   void decide_on(const Event& event);
   void carry_out(const action::StartGroup& start);
   void carry_out(const action::StartWorker& start);
+  void carry_out(const action::AdoptWorker& adopt);
   void carry_out(const action::KillWorker& kill);
   void carry_out(const action::EndGroup& end);
   void carry_out(const action::Welcome& welcome);
@@ -89,6 +90,7 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::Note&) {}
   Status start_elastic_group(const action::StartGroup& start, const std::string& group);
   Status start_worker(int number, const std::string& group);
+  void watch_worker(int number, std::unique_ptr<WorkerGroup> process);
   /// Calls `exited` on the loop once the process behind `pidfd` has ended.
   template <class Exited>
   void watch(std::optional<boost::asio::posix::stream_descriptor>& descriptor, int pidfd, Exited exited);

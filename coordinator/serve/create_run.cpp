@@ -8,6 +8,7 @@
 #include "common/core/files.hpp"
 #include "common/data/dataset.hpp"
 #include "common/data/plan.hpp"
+#include "common/data/used_sides.hpp"
 #include "common/record/checkpoint_manifest.hpp"
 #include "coordinator/aggregate/compared.hpp"
 #include "coordinator/journal/journal.hpp"
@@ -126,7 +127,7 @@ Status create_run(const RunLayout& layout, const RunConfig& given) {
   PLUMBLINE_TRY(launcher->check());
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(config.data, Verify::kHashes));
   PLUMBLINE_TRY(check_norms(config, dataset.info()));
-  PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), dataset.info().norms.size()));
+  PLUMBLINE_TRY(Plan::make(config.train, config.seed, dataset.train(), objectives_of(config, dataset.info())));
   PLUMBLINE_TRY(check_model(config, dataset.info()));
   PLUMBLINE_TRY(check_judges(dataset.info().norms, dataset.folder().string()));
   PLUMBLINE_TRY(check_judged(config, dataset));

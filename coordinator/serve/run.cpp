@@ -20,6 +20,8 @@ Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& conf
   if (!outcome) PLUMBLINE_TRY(settle_checkpoint(run));
   PLUMBLINE_TRY(check_listener(config.control));
   if (accepted) PLUMBLINE_TRY(accepted(run.journal));
+  // Who began under another configuration might go on to other weights.
+  if (run.journal.entries().back().event == "configuration_changed") run.facts.orphans = 0;
   if (outcome) {
     spdlog::info(
         "the run has finished already, at step {}; set train.steps higher to go on (and evaluate.patience to 0 where "

@@ -59,6 +59,13 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   return facts;
 }
 
+/// Step of the newest line of this kind; -1: there is none.
+std::int64_t newest_step(const std::vector<Json>& lines, const std::string& kind) {
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line)
+    if (line->value("kind", "") == kind) return line->value("step", std::int64_t{-1});
+  return -1;
+}
+
 }  // namespace
 
 Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, int workers,
@@ -103,9 +110,12 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.checkpoint = record.checkpoint;
   state.fingerprint = record.fingerprint;
   state.rates = record.rates;
+  state.group = record.group;
   state.pictured = record.pictured;
-  if (!measures.empty()) state.measured = measures.back().step;
+  state.recorded = std::max<std::int64_t>(newest_step(lines, "train"), 0);
+  state.measured = newest_step(lines, "heldout");
   RunFacts facts = facts_of(layout, config, workers, *launcher);
+  if (facts.elastic && !record.group.empty()) facts.orphans = static_cast<int>(living_workers(layout.root()).size());
   return ServableRun{.layout = layout,
                      .config = config,
                      .journal = std::move(journal),

@@ -103,8 +103,8 @@ Result<std::unique_ptr<Training>> Training::start(RunConfig config, Collective& 
   PLUMBLINE_ASSIGN(Dataset dataset, Dataset::open(config.data, Verify::kSizes));
   PLUMBLINE_ASSIGN(auto model, load_model(config.model.init, at::kCPU, precision_of(config.train)));
   std::unique_ptr<Training> run(new Training(std::move(config), std::move(dataset)));
-  const std::size_t norms = run->dataset_.info().norms.size();
-  PLUMBLINE_ASSIGN(run->plan_, Plan::make(run->config_.train, run->config_.seed, run->dataset_.train(), norms));
+  PLUMBLINE_ASSIGN(run->plan_, Plan::make(run->config_.train, run->config_.seed, run->dataset_.train(),
+                                          objectives_of(run->config_, run->dataset_.info())));
   PLUMBLINE_TRY(run->compare_with(*model, collective));
   const RowLogProbs* references = run->references_ ? &run->references_->train : nullptr;
   PLUMBLINE_ASSIGN(run->trainer_, Trainer::make(run->config_, run->dataset_, references, std::move(model), collective));

@@ -3,6 +3,7 @@
 
 #include "common/core/files.hpp"
 #include "common/data/plan.hpp"
+#include "common/data/used_sides.hpp"
 #include "tests/common/plan/tiny_dataset.hpp"
 
 namespace plumbline {
@@ -28,7 +29,7 @@ void plan_of_a_step(benchmark::State& state) {
   TrainConfig train;
   train.global_batch = static_cast<int>(state.range(0));
   train.lanes = 12;
-  const Plan plan = Plan::make(train, 1, dataset.train(), dataset.info().norms.size()).value();
+  const Plan plan = Plan::make(train, 1, dataset.train(), objectives_of({}, dataset.info())).value();
   std::int64_t step = 0;
   for (auto _ : state) benchmark::DoNotOptimize(plan.at(Step(step++)));
   state.SetItemsProcessed(state.iterations() * state.range(0));

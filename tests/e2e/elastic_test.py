@@ -147,6 +147,54 @@ class Elastic(EndToEnd):
         self.check_end()
         print(f"{killed} random kills, {len(journal(self.run_dir, 'generation_started'))} generations", flush=True)
 
+    def kill_coordinator(self):
+        """SIGKILL; the workers' process numbers and the newest step that was recorded."""
+        pids, step = set(self.pids().values()), newest_step(self.run_dir)
+        at = self.fault([self.child.pid], signal.SIGKILL)
+        self.child.wait()
+        return at, pids, step
+
+    def test_a_killed_coordinator_costs_no_step(self):
+        self.train(3)
+        self.wait_for_step(30)
+        at, pids, step = self.kill_coordinator()
+        self.child = self.start("resume", self.run_dir)
+        self.wait_for_step(step + 20)
+        self.assertEqual(set(self.pids(3).values()), pids, "the same workers go on")
+        generations = journal(self.run_dir, "generation_started")
+        self.assertEqual([entry["data"]["reason"] for entry in generations], ["started", "regrouped"])
+        self.assertGreaterEqual(generations[-1]["data"]["start_step"], step)
+        self.check_end(at, "SIGKILL of the coordinator, and resume")
+        self.check_one_line_a_step()
+
+    def test_workers_die_while_there_is_no_coordinator(self):
+        self.train(3)
+        self.wait_for_step(30)
+        at, pids, step = self.kill_coordinator()
+        self.fault([sorted(pids)[0]], signal.SIGKILL)
+        self.child = self.start("resume", self.run_dir)
+        self.check_end(at, "SIGKILL of the coordinator and of a worker, and resume")
+        self.check_one_line_a_step()
+        self.assertGreaterEqual(journal(self.run_dir, "generation_started")[1]["data"]["start_step"], step)
+
+    def test_another_configuration_takes_no_orphans(self):
+        self.train(2)
+        self.wait_for_step(50)
+        _, pids, _ = self.kill_coordinator()
+        self.child = self.start("resume", self.run_dir, "--set", f"train.steps={STEPS + 40}")
+        wait_until(lambda: len(journal(self.run_dir, "generation_started")) == 2, what="a new generation")
+        self.assertFalse(set(self.pids(2).values()) & pids)
+        self.assertEqual(journal(self.run_dir, "generation_started")[-1]["data"]["start_step"], 40, "from the checkpoint")
+        output, _ = self.child.communicate(timeout=240)
+        self.assertEqual(self.child.returncode, 0, output[-4000:])
+
+    def test_orphans_leave_when_nobody_comes(self):
+        self.train(2, "--set", "control.orphan_ms=1500")
+        self.wait_for_step(20)
+        _, pids, _ = self.kill_coordinator()
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), timeout=30, what="the orphans' end")
+        self.plumbline("resume", self.run_dir)
+
     def test_training_waits_below_the_least_number(self):
         self.train(2, least=2)
         self.wait_for_step(20)

@@ -82,7 +82,7 @@ class Exactness(EndToEnd):
     def test_a_killed_coordinator_leaves_a_resumable_run(self):
         run = self.dir / "orphaned"
         steps = ["--set", "train.steps=120", "--set", "checkpoint.every=8"]
-        train = self.start("train", "tiny.yaml", "--run", run, "--workers", 2, *steps)
+        train = self.start("train", "tiny.yaml", "--run", run, "--workers", 2, "--set", "control.orphan_ms=0", *steps)
         wait_until(lambda: len(journal(run, "checkpoint_committed")) >= 1, what="a checkpoint")
         workers = [worker["pid"] for worker in self.status(run)["workers"]]
         train.kill()

@@ -160,7 +160,7 @@ UsedRows rows_used(const Batch& batch, const std::vector<NormObjective>& norms) 
       PLUMBLINE_CHECK(b < batch.norm.size() && batch.norm[b] < norms.size(),
                       "a batch row names a norm that the run does not have");
       const NormObjective& norm = norms[batch.norm[b]];
-      if (!is_used(norm, batch.kind[b], side)) continue;
+      if (!is_used(norm.objective, batch.kind[b], side)) continue;
       (side == Side::kDesired ? used.desired : used.undesired).push_back(r);
       const bool differing = norm.pair_tokens == PairTokens::kDiffering && norm.objective != Objective::kSft &&
                              norm.objective != Objective::kKto;

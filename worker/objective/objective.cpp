@@ -10,17 +10,6 @@ bool needs_reference(Objective objective) {
   return objective == Objective::kDpo || objective == Objective::kIpo || objective == Objective::kKto;
 }
 
-bool compares_pairs(Objective objective) {
-  return objective != Objective::kSft && objective != Objective::kUnlikelihood && objective != Objective::kKto;
-}
-
-bool is_used(const NormObjective& norm, ExampleKind kind, Side side) {
-  if (side == Side::kDesired) return kind != ExampleKind::kProhibition;
-  if (norm.objective == Objective::kUnlikelihood || norm.objective == Objective::kKto)
-    return kind != ExampleKind::kDemonstration;
-  return compares_pairs(norm.objective) && kind == ExampleKind::kPreference;
-}
-
 ObjectiveResult compute_objective(const T5& model, const Batch& batch, const std::vector<NormObjective>& norms,
                                   const std::vector<NormTotals>& totals, const ReferenceLogProbs* reference,
                                   std::optional<DropoutKey> dropout, const std::vector<double>& kl) {

@@ -13,13 +13,8 @@
 //   ipo.cpp,
 //                                                                                    orpo.cpp, cpo.cpp, simpo.cpp)
 //
-// Which rows an objective uses:
-//                 demonstration     preference           prohibition
-//   sft           desired           desired              nothing
-//   unlikelihood  desired           both                 undesired
-//   kto           desired           both                 undesired
-//   others        desired (sft)     both                 nothing
-// A side that is not used is not computed. A row that is not used adds nothing, to the loss or to the sums.
+// Which outputs an objective uses: common/data/used_sides.hpp. A side that is not used is not computed. A row that is
+// not used adds nothing, to the loss or to the sums.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -27,6 +22,7 @@
 
 #include "common/config/run_config.hpp"
 #include "common/data/plan.hpp"
+#include "common/data/used_sides.hpp"
 #include "worker/batch/batch.hpp"
 #include "worker/model/t5.hpp"
 
@@ -51,11 +47,6 @@ struct NormObjective {
 /// Does it compare with the model that the run started from? Then ReferenceLogProbs are needed of its preferences, and
 /// under kto of all its outputs.
 bool needs_reference(Objective objective);
-/// Does its loss compare the two outputs of a preference?
-bool compares_pairs(Objective objective);
-/// Does the loss of an example of this kind depend on this output, desired or undesired? What it does not depend on is
-/// not computed.
-bool is_used(const NormObjective& norm, ExampleKind kind, Side side);
 
 /// Frozen reference model's summed log-probs of a micro-batch's outputs, in the order of OutputTensors rows: over all
 /// tokens, and over those that differ (worker/batch/differing.hpp).

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <set>
 
+#include "common/data/used_sides.hpp"
 #include "tests/common/plan/tiny_dataset.hpp"
 
 namespace plumbline {
@@ -47,13 +48,16 @@ TEST(KeyedPermutationTest, MixesNeighbours) {
 class PlanTest : public testing::Test {
  protected:
   Plan make(int count, int global_batch, int lanes, std::int64_t budget = 200, std::uint64_t seed = 5) {
-    dataset_ = TinyDataset(count).write(folder_.path());
+    return make(TinyDataset(count), global_batch, lanes, budget, seed);
+  }
+  Plan make(const TinyDataset& data, int global_batch, int lanes, std::int64_t budget, std::uint64_t seed = 5) {
+    dataset_ = data.write(folder_.path());
     train_.global_batch = global_batch;
     train_.lanes = lanes;
     train_.micro_batch_tokens = budget;
     train_.max_source_tokens = 8;
     train_.max_output_tokens = 7;
-    return Plan::make(train_, seed, dataset_->train(), 3).value();
+    return Plan::make(train_, seed, dataset_->train(), objectives_of({}, dataset_->info())).value();
   }
   std::int64_t tokens(std::int64_t row, Side side) const {
     return std::min<std::int64_t>(dataset_->train().length(row, side), side == Side::kSource ? 8 : 7);
@@ -71,6 +75,18 @@ class PlanTest : public testing::Test {
     for (const auto& lane : batch.lanes)
       for (const auto row : rows_of(lane)) rows.push_back(row);
     return rows;
+  }
+  /// Of the first five steps: lane, micro-batch, row.
+  static std::vector<std::vector<std::vector<std::int64_t>>> cuts_of(const Plan& plan) {
+    std::vector<std::vector<std::vector<std::int64_t>>> cuts;
+    for (int step = 0; step < 5; ++step) {
+      const GlobalBatch batch = plan.at(Step(step));
+      for (const auto& lane : batch.lanes) {
+        cuts.emplace_back();
+        for (const auto& micro : lane.micro_batches) cuts.back().push_back(micro.rows);
+      }
+    }
+    return cuts;
   }
   ScratchFolder folder_;
   std::optional<Dataset> dataset_;
@@ -197,6 +213,58 @@ TEST_F(PlanTest, TotalsAreTheCountsOfTheGlobalBatch) {
   EXPECT_EQ(batch.output_tokens, output);
 }
 
+TEST_F(PlanTest, SftOverPreferencesIsCutAsSftOverTheirDemonstrations) {
+  TinyDataset preferences(60);
+  for (Norm& norm : preferences.norms) norm.objective = Objective::kSft;
+  TinyDataset demonstrations = preferences;
+  for (TokenizedExample& e : demonstrations.train)
+    if (e.kind == ExampleKind::kPreference) e.kind = ExampleKind::kDemonstration, e.undesired.clear();
+  const Plan alone = make(demonstrations, 48, 4, 60);
+  const auto expected = cuts_of(alone);
+  const auto tokens_alone = alone.at(Step(0)).output_tokens;
+  const Plan plan = make(preferences, 48, 4, 60);
+  EXPECT_EQ(cuts_of(plan), expected);
+  EXPECT_EQ(plan.at(Step(0)).output_tokens, tokens_alone);
+  std::int64_t output = 0;
+  for (const auto row : rows_of(plan.at(Step(0)))) output += tokens(row, Side::kDesired);
+  EXPECT_EQ(tokens_alone, output) << "a prohibition has nothing that sft computes";
+}
+
+TEST_F(PlanTest, ObjectivesOfPairsCountBothOutputs) {
+  TinyDataset data(60);
+  std::vector<std::size_t> micro_batches;
+  std::vector<std::vector<std::vector<std::vector<std::int64_t>>>> of_pairs;
+  for (const Objective objective : {Objective::kSft, Objective::kDpo, Objective::kSimpo, Objective::kKto}) {
+    for (Norm& norm : data.norms) norm.objective = objective;
+    const Plan plan = make(data, 48, 4, 60);
+    const GlobalBatch batch = plan.at(Step(0));
+    std::int64_t output = 0;
+    for (const auto row : rows_of(batch)) {
+      const bool both = objective == Objective::kKto ||
+                        (objective != Objective::kSft && dataset_->train().kind(row) == ExampleKind::kPreference);
+      output += tokens(row, Side::kDesired) + (both ? tokens(row, Side::kUndesired) : 0);
+    }
+    EXPECT_EQ(batch.output_tokens, output) << to_string(objective);
+    micro_batches.push_back(0);
+    for (const auto& lane : batch.lanes) micro_batches.back() += lane.micro_batches.size();
+    if (compares_pairs(objective)) of_pairs.push_back(cuts_of(plan));
+  }
+  EXPECT_LT(micro_batches[0], micro_batches[1]) << "sft computes one output of a preference";
+  EXPECT_EQ(of_pairs[0], of_pairs[1]);
+}
+
+/// The configuration's word counts before the dataset's, by norm.
+TEST_F(PlanTest, ObjectivesAreTheDatasetsUnlessTheConfigurationNamesOthers) {
+  make(20, 12, 4);
+  RunConfig config;
+  config.norms["mirror"].weight = 2;
+  EXPECT_EQ(objectives_of(config, dataset_->info()),
+            (std::vector<Objective>{Objective::kDpo, Objective::kSft, Objective::kUnlikelihood}));
+  config.norms["no-secret"].objective = Objective::kSft;
+  EXPECT_EQ(objectives_of(config, dataset_->info()),
+            (std::vector<Objective>{Objective::kDpo, Objective::kSft, Objective::kSft}));
+}
+
 TEST_F(PlanTest, RowsThroughAreTheRowsOfTheFirstSteps) {
   const Plan plan = make(50, 12, 4);
   for (const std::int64_t steps : {0, 1, 3, 4, 5, 9}) {
@@ -210,13 +278,14 @@ TEST_F(PlanTest, RowsThroughAreTheRowsOfTheFirstSteps) {
 TEST_F(PlanTest, RefusesWhatCannotBePlanned) {
   make(20, 12, 4);
   train_.lanes = 13;
-  const auto too_many = Plan::make(train_, 1, dataset_->train(), 3);
+  const std::vector<Objective> two(2, Objective::kSft), three(3, Objective::kSft);
+  const auto too_many = Plan::make(train_, 1, dataset_->train(), three);
   ASSERT_TRUE(too_many.has_error());
   EXPECT_EQ(too_many.error().code, ErrorCode::kUsage);
   EXPECT_EQ(too_many.error().where, "train.lanes");
   train_.lanes = 4;
-  EXPECT_EQ(Plan::make(train_, 1, dataset_->train(), 2).error().code, ErrorCode::kData);
-  EXPECT_EQ(Plan::make(train_, 1, Split(), 3).error().code, ErrorCode::kData);
+  EXPECT_EQ(Plan::make(train_, 1, dataset_->train(), two).error().code, ErrorCode::kData);
+  EXPECT_EQ(Plan::make(train_, 1, Split(), three).error().code, ErrorCode::kData);
 }
 
 TEST(LanesOfTest, CoverAllLanesEvenly) {

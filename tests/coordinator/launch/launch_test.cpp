@@ -15,9 +15,18 @@ using ::testing::HasSubstr;
 
 class LaunchTest : public Scratch {
  protected:
-  Result<std::unique_ptr<Launcher>> make(int workers, const std::string& launcher = "auto") {
+  static LaunchRequest of(int workers, int number = 0) {
+    LaunchRequest request;
+    request.workers = workers, request.number = number;
+    request.group = "cafe";
+    request.generation = Generation(1);
+    return request;
+  }
+  Result<std::unique_ptr<Launcher>> make(int workers, const std::string& launcher = "auto",
+                                         const std::string& device = "cpu") {
     RunConfig config;
     config.workers.launcher = launcher;
+    config.workers.device = device;
     return make_launcher(config, workers, layout_);
   }
   std::string output() { return read(layout_.logs() / "launcher.log"); }
@@ -27,21 +36,22 @@ class LaunchTest : public Scratch {
   RunLayout layout_{dir_ / "a run"};
 };
 
-TEST_F(LaunchTest, AutoIsLocalForOneAndMpirunForMore) {
+TEST_F(LaunchTest, AutoIsLocalButForSeveralGpus) {
   EXPECT_EQ(make(1).value()->name(), "local");
-  EXPECT_EQ(make(2).value()->name(), "mpirun");
+  EXPECT_EQ(make(2).value()->name(), "local");
+  EXPECT_EQ(make(1, "auto", "cuda").value()->name(), "local");
+  EXPECT_EQ(make(2, "auto", "cuda").value()->name(), "mpirun");
+  EXPECT_EQ(make(2, "local", "cuda").value()->name(), "local") << "asked for by name";
   EXPECT_EQ(make(1, "mpirun").value()->name(), "mpirun");
   EXPECT_EQ(make(2, "external").value()->name(), "external");
   EXPECT_TRUE(make(1).value()->restarts());
-  EXPECT_TRUE(make(2).value()->restarts());
+  EXPECT_TRUE(make(2, "mpirun").value()->restarts());
+  EXPECT_TRUE(make(2).value()->elastic());
+  for (const char* launcher : {"mpirun", "external"}) EXPECT_FALSE(make(2, launcher).value()->elastic());
   EXPECT_FALSE(make(2, "external").value()->restarts());
 }
 
 TEST_F(LaunchTest, WhatDoesNotSuitIsAUsageError) {
-  const auto two_local = make(2, "local");
-  ASSERT_TRUE(two_local.has_error());
-  EXPECT_EQ(two_local.error().code, ErrorCode::kUsage);
-  EXPECT_EQ(two_local.error().where, "workers.launcher");
   const auto many = make(13);
   ASSERT_TRUE(many.has_error());
   EXPECT_EQ(many.error().code, ErrorCode::kUsage);
@@ -50,21 +60,24 @@ TEST_F(LaunchTest, WhatDoesNotSuitIsAUsageError) {
   EXPECT_TRUE(make(1, "teleport").has_error());
 }
 
-TEST_F(LaunchTest, LocalStartsTheWorkerWithItsRunAndGroup) {
-  auto launcher = make(1).value();
+TEST_F(LaunchTest, LocalStartsOneWorkerAtATimeWithItsRunGroupAndNumber) {
+  auto launcher = make(8).value();
   ASSERT_TRUE(launcher->check().has_value());
-  auto group = launcher->start({1, "cafe", Generation(1)}).value();
-  ASSERT_TRUE(readable(group->pidfd()));
-  EXPECT_EQ(group->wait().status, 0);
-  EXPECT_EQ(output(), "cafe rank none --join " + layout_.root().string() + "\n");
-  EXPECT_EQ(launcher->command({1, "cafe", Generation(1)}),
-            worker_.string() + " --join '" + layout_.root().string() + "'");
+  std::string expected;
+  for (const int number : {0, 7}) {
+    auto worker = launcher->start(of(8, number)).value();
+    ASSERT_TRUE(readable(worker->pidfd()));
+    EXPECT_EQ(worker->wait().status, 0);
+    expected += "cafe rank none --join " + layout_.root().string() + " --worker " + std::to_string(number) + "\n";
+  }
+  EXPECT_EQ(output(), expected);
+  EXPECT_EQ(launcher->command(of(8, 7)), worker_.string() + " --join '" + layout_.root().string() + "' --worker 7");
 }
 
 TEST_F(LaunchTest, AMissingWorkerProgramSaysHowToBuildIt) {
   const WithVariable absent("PLUMBLINE_WORKER_PROGRAM", (dir_ / "absent").string());
-  for (const int workers : {1, 2}) {
-    const Status status = make(workers).value()->check();
+  for (const char* launcher : {"local", "mpirun"}) {
+    const Status status = make(2, launcher).value()->check();
     ASSERT_TRUE(status.has_error());
     EXPECT_EQ(status.error().code, ErrorCode::kEnvironment);
     EXPECT_EQ(status.error().where, (dir_ / "absent").string());
@@ -80,8 +93,8 @@ TEST_F(LaunchTest, TheWorkerIsLookedForBesideThisProgram) {
 
 TEST_F(LaunchTest, WithoutMpirunTheErrorNamesThePackage) {
   const WithVariable path("PATH", dir_.string());
-  auto launcher = make(2).value();
-  for (const Status& status : {launcher->check(), Status(launcher->start({2, "cafe", Generation(1)}).error())}) {
+  auto launcher = make(2, "mpirun").value();
+  for (const Status& status : {launcher->check(), Status(launcher->start(of(2)).error())}) {
     ASSERT_TRUE(status.has_error());
     EXPECT_EQ(status.error().code, ErrorCode::kEnvironment);
     EXPECT_THAT(to_string(status.error()), AllOf(HasSubstr("mpirun"), HasSubstr("openmpi-bin")));
@@ -92,7 +105,7 @@ TEST_F(LaunchTest, WithoutMpirunTheErrorNamesThePackage) {
 class Mpirun : public LaunchTest {
  protected:
   void SetUp() override {
-    if (make(2).value()->check().has_error()) GTEST_SKIP() << "Open MPI's mpirun is not installed";
+    if (make(2, "mpirun").value()->check().has_error()) GTEST_SKIP() << "Open MPI's mpirun is not installed";
   }
 };
 
@@ -100,7 +113,7 @@ TEST_F(Mpirun, StartsEveryRankAlsoInsideAForeignBatchJob) {
   const WithVariable id("SLURM_JOBID", "1"), job("SLURM_JOB_ID", "1"), nodes("SLURM_NODELIST", "elsewhere[1-2]"),
       job_nodes("SLURM_JOB_NODELIST", "elsewhere[1-2]"), count("SLURM_NNODES", "2"),
       tasks("SLURM_TASKS_PER_NODE", "1(x2)");
-  auto group = make(3).value()->start({3, "cafe", Generation(1)}).value();
+  auto group = make(3, "mpirun").value()->start(of(3)).value();
   ASSERT_TRUE(readable(group->pidfd(), 60000));
   EXPECT_EQ(group->wait().status, 0) << output();
   for (const char* rank : {"rank 0", "rank 1", "rank 2"})
@@ -109,7 +122,7 @@ TEST_F(Mpirun, StartsEveryRankAlsoInsideAForeignBatchJob) {
 
 TEST_F(Mpirun, OneDeathEndsTheGroup) {
   script("worker", "test $OMPI_COMM_WORLD_RANK = 1 && kill -KILL $$; exec sleep 600");
-  auto group = make(2).value()->start({2, "cafe", Generation(1)}).value();
+  auto group = make(2, "mpirun").value()->start(of(2)).value();
   ASSERT_TRUE(readable(group->pidfd(), 60000));
   const GroupExit end = group->wait();
   EXPECT_EQ(end.status, 137) << end.description << "\n" << output();
@@ -121,7 +134,7 @@ TEST_F(Mpirun, TheRanksEndWithMpirun) {
   ASSERT_EQ(mkfifo(held.c_str(), 0600), 0);
   script("worker", "exec 9> " + held.string() + "; echo up >&9; exec sleep 600");
   const int reader = open(held.c_str(), O_RDONLY | O_NONBLOCK);
-  auto group = make(2).value()->start({2, "cafe", Generation(1)}).value();
+  auto group = make(2, "mpirun").value()->start(of(2)).value();
   std::string up;
   while (up.size() < 6) {
     ASSERT_TRUE(readable(reader, 60000));
@@ -140,7 +153,7 @@ TEST_F(Mpirun, TheRanksEndWithMpirun) {
 TEST_F(LaunchTest, ExternalPrintsTheCommandAndStartsNothing) {
   auto launcher = make(4, "external").value();
   EXPECT_TRUE(launcher->check().has_value());
-  const LaunchRequest request{4, "cafe", Generation(1)};
+  const LaunchRequest request = of(4);
   EXPECT_THAT(launcher->command(request),
               AllOf(HasSubstr("mpirun "),
                     HasSubstr("-np 4 " + worker_.string() + " --join '" + layout_.root().string() + "'")));

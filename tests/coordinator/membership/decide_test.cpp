@@ -46,20 +46,24 @@ TEST(Decide, TheFirstThingIsToLaunch) {
   EXPECT_TRUE(drive.feed(event::Begin{}).empty()) << "once";
 }
 
-TEST(Decide, AllAreWelcomedTogetherOnceAllAreThere) {
+TEST(Decide, AllAreAssignedTogetherOnceAllAreThere) {
   Drive drive(facts_of(3));
   drive.feed(event::Begin{});
   drive.feed(event::GroupStarted{"g1"});
-  EXPECT_TRUE(Drive::of<action::Welcome>(drive.come(2, 3)).empty());
-  EXPECT_TRUE(Drive::of<action::Welcome>(drive.come(0, 3)).empty());
+  for (const int rank : {2, 0}) {
+    const auto actions = drive.come(rank, 3);
+    EXPECT_EQ(Drive::of<action::Welcome>(actions).size(), 1u) << "let in at once";
+    EXPECT_TRUE(Drive::of<action::Assign>(actions).empty());
+  }
   const auto actions = drive.come(1, 3);
-  EXPECT_EQ(Drive::of<action::Welcome>(actions).size(), 3u);
+  EXPECT_EQ(Drive::of<action::Welcome>(actions).size(), 1u);
+  EXPECT_EQ(Drive::of<action::Assign>(actions).size(), 3u);
   ASSERT_FALSE(actions.empty());
   bool journaled = false;
   for (const Action& action : actions) {
     if (std::holds_alternative<action::AppendJournal>(action.what)) journaled = true;
-    const bool welcomes = std::holds_alternative<action::Welcome>(action.what);
-    EXPECT_TRUE(!welcomes || journaled) << "recorded before it is said";
+    const bool assigns = std::holds_alternative<action::Assign>(action.what);
+    EXPECT_TRUE(!assigns || journaled) << "recorded before it is said";
   }
   const auto leases = drive.leases();
   ASSERT_EQ(leases.size(), 3u);
@@ -106,10 +110,11 @@ TEST_F(DecideTest, AKilledWorkerBringsANewGenerationFromTheNewestCheckpoint) {
   ASSERT_EQ(starts.size(), 2u);
   EXPECT_EQ(starts[1].generation, Generation(2));
   drive.join(2, 200);
-  const auto welcomes = drive.all<action::Welcome>();
-  ASSERT_EQ(welcomes.size(), 4u);
-  EXPECT_EQ(welcomes[3].start, Step(4));
-  EXPECT_EQ(welcomes[3].resume_from, Step(4));
+  const auto assigns = drive.all<action::Assign>();
+  ASSERT_EQ(assigns.size(), 4u);
+  EXPECT_EQ(assigns[3].assignment.start_step, 4);
+  EXPECT_EQ(assigns[3].assignment.source, -1);
+  EXPECT_EQ(assigns[3].resume_from, Step(4));
   EXPECT_EQ(drive.leases().back().first_step, 4);
   EXPECT_EQ(drive.state().restarts, 1);
   EXPECT_THAT(drive.journal(), Contains("worker_lost"));
@@ -231,13 +236,17 @@ class FallBackTest : public DecideTest {
   }
 };
 
-TEST_F(FallBackTest, NobodyIsWelcomedToACheckpointThatIsNotVerified) {
-  EXPECT_TRUE(drive.come(0, 2).size() == 1 && Drive::of<action::Welcome>(drive.come(1, 2)).empty());
+TEST_F(FallBackTest, NobodyIsAssignedACheckpointThatIsNotVerified) {
+  for (const int rank : {0, 1}) {
+    const auto actions = drive.come(rank, 2);
+    EXPECT_EQ(Drive::of<action::Welcome>(actions).size(), 1u);
+    EXPECT_TRUE(Drive::of<action::Assign>(actions).empty());
+  }
   drive.pass(drive.facts().join_timeout + 1s);
   EXPECT_TRUE(drive.all<action::EndGroup>().empty()) << "the workers are there";
-  const auto welcomes = Drive::of<action::Welcome>(drive.verify());
-  ASSERT_EQ(welcomes.size(), 2u);
-  EXPECT_EQ(welcomes[0].start, Step(4));
+  const auto assigns = Drive::of<action::Assign>(drive.verify());
+  ASSERT_EQ(assigns.size(), 2u);
+  EXPECT_EQ(assigns[0].assignment.start_step, 4);
 }
 
 TEST_F(FallBackTest, AnOlderCheckpointTakesADamagedOnesPlace) {
@@ -248,7 +257,7 @@ TEST_F(FallBackTest, AnOlderCheckpointTakesADamagedOnesPlace) {
   EXPECT_EQ(data.at("instead"), 2);
   EXPECT_EQ(data.at("moved_to"), "damaged");
   drive.come(0, 2);
-  EXPECT_EQ(Drive::of<action::Welcome>(drive.come(1, 2)).front().start, Step(2));
+  EXPECT_EQ(Drive::of<action::Assign>(drive.come(1, 2)).front().assignment.start_step, 2);
   drive.take_steps(2, 4);
   drive.checkpoint(4);
   EXPECT_EQ(drive.state().checkpoint->step, Step(4)) << "committed again";
@@ -461,7 +470,7 @@ TEST(Decide, AnotherWayOfComputingIsRefusedByName) {
     drive.feed(event::GroupStarted{"g1"});
     if (among_ranks) drive.come(0, 2, "AVX2");
     drive.come(1, 2, "AVX512");
-    EXPECT_TRUE(drive.all<action::Welcome>().empty());
+    EXPECT_TRUE(drive.all<action::Assign>().empty());
     drive.lose(0), drive.lose(1);
     drive.exit(143);
     EXPECT_EQ(drive.ended().error.code, ErrorCode::kUsage);
@@ -508,7 +517,7 @@ TEST_F(DecideTest, ANewGroupWaitsForTheCheckpointOfTheOld) {
   drive.feed(event::CheckpointStored{4, "w4"});
   EXPECT_EQ(drive.all<action::StartGroup>().size(), 2u);
   drive.join(2, 200);
-  EXPECT_EQ(drive.all<action::Welcome>().back().start, Step(4));
+  EXPECT_EQ(drive.all<action::Assign>().back().assignment.start_step, 4);
 }
 
 TEST_F(DecideTest, ACheckpointThatCannotBeStoredEndsTheRun) {
@@ -545,7 +554,7 @@ TEST(Decide, AGroupThatAPersonStarts) {
   drive.pass(24h);
   EXPECT_TRUE(drive.all<action::EndRun>().empty()) << "a person takes as long as it takes";
   drive.come(0, 3), drive.come(1, 3), drive.come(2, 3);  // another number than configured is fine
-  EXPECT_EQ(drive.all<action::Welcome>().size(), 3u);
+  EXPECT_EQ(drive.all<action::Assign>().size(), 3u);
   drive.take_steps(0, 8);
   drive.checkpoint(8);
   for (int rank : {0, 1, 2}) drive.say(rank, Finished{8});

@@ -28,7 +28,7 @@ struct Rank {
   std::uint64_t connection = 0;
   std::deque<Message> on_the_way;  ///< said, not yet read by the coordinator
   std::optional<Lease> lease;
-  bool welcomed = false, alive = true, silent = false, finished = false, open = true;
+  bool welcomed = false, assigned = false, alive = true, silent = false, finished = false, open = true;
 };
 
 class Cluster {
@@ -115,17 +115,29 @@ class Cluster {
   }
   void carry_out(const action::Welcome& welcome) {
     EXPECT_EQ(welcome.generation.value(), generation_);
-    EXPECT_EQ(welcome.start.value(), committed_) << "a group starts from the newest committed checkpoint";
-    EXPECT_EQ(welcome.resume_from.has_value(), committed_ > 0);
-    for (const Rank& rank : ranks_) EXPECT_NE(rank.connection, 0u) << "welcomed before all are there";
-    EXPECT_FALSE(verifying_) << "welcomed to a checkpoint that may be damaged";
-    step_ = welcome.start.value();
+    EXPECT_FALSE(welcome.under_way) << "of a static group, all begin together";
     if (Rank* rank = find(welcome.connection)) rank->welcomed = true;
   }
+  void carry_out(const action::Assign& assign) {
+    EXPECT_EQ(assign.assignment.generation.value(), generation_);
+    EXPECT_EQ(assign.assignment.start_step, committed_) << "a group starts from the newest committed checkpoint";
+    EXPECT_EQ(assign.assignment.source, -1);
+    EXPECT_EQ(assign.resume_from.has_value(), committed_ > 0);
+    for (const Rank& rank : ranks_) EXPECT_NE(rank.connection, 0u) << "assigned before all are there";
+    EXPECT_FALSE(verifying_) << "assigned a checkpoint that may be damaged";
+    step_ = assign.assignment.start_step;
+    Rank* rank = find(assign.connection);
+    ASSERT_NE(rank, nullptr) << "assigned to a stranger";
+    EXPECT_TRUE(rank->welcomed);
+    EXPECT_EQ(assign.assignment.rank, static_cast<int>(rank - ranks_.data()));
+    rank->assigned = true;
+  }
+  void carry_out(const action::StartWorker&) { ADD_FAILURE() << "a static group's workers come together"; }
+  void carry_out(const action::KillWorker&) { ADD_FAILURE() << "a static group's workers go together"; }
   void carry_out(const action::Send& send) {
     Rank* rank = find(send.connection);
     ASSERT_NE(rank, nullptr) << "sent to a stranger";
-    EXPECT_TRUE(rank->welcomed);
+    EXPECT_TRUE(rank->assigned);
     if (const auto* committed = std::get_if<Committed>(&send.message)) {
       EXPECT_EQ(committed->step, committed_) << "journaled first";
     }
@@ -217,7 +229,7 @@ class Cluster {
     // Lockstep: a step is taken when every rank can take it, so a rank that finishes elsewhere hangs the rest.
     const auto able = [&](auto&& condition) {
       return std::all_of(ranks_.begin(), ranks_.end(), [&](const Rank& rank) {
-        return rank.alive && !rank.silent && rank.welcomed && !rank.finished && rank.lease && condition(rank);
+        return rank.alive && !rank.silent && rank.assigned && !rank.finished && rank.lease && condition(rank);
       });
     };
     if (failing_ || waiting_for_commit_ > committed_) return;
@@ -267,7 +279,7 @@ class Cluster {
     // Another rank may notice and complain before it is ended itself.
     const auto other = static_cast<std::size_t>(roll(ranks_.size()));
     if (!dangers_.lose_order || other == static_cast<std::size_t>(r)) return;
-    if (!ranks_[other].alive || !ranks_[other].welcomed) return;
+    if (!ranks_[other].alive || !ranks_[other].assigned) return;
     ranks_[other].on_the_way.push_back(Failed{4, "a collective broke", "", ""});
     lamented_ = r;
   }
@@ -275,7 +287,7 @@ class Cluster {
     Rank& rank = ranks_[static_cast<std::size_t>(r)];
     const bool all_well =
         std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& one) { return one.alive && !one.silent; });
-    if (!all_well || !rank.welcomed || rank.finished || terminated_) return;
+    if (!all_well || !rank.assigned || rank.finished || terminated_) return;
     rank.on_the_way.push_back(Failed{4, "the loss is not finite", "", ""});
     failed_on_its_own_ = true;
     // It leaves once that is said; then the launcher ends the others (end_processes).

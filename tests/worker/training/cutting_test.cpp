@@ -46,9 +46,8 @@ class CuttingTest : public testing::TestWithParam<Objective> {
     computed.gradient = at::cat(means).to(at::kDouble) / (1 - beta1_of(run_.config.optimizer));
     computed.loss = report.loss;
     computed.norm = report.gradient_norm;
-    for (const Lane& lane :
-         Plan::make(run_.config.train, run_.config.seed, run_.dataset.train(), 3).value().at(Step(0)).lanes)
-      computed.micro_batches += lane.micro_batches.size();
+    const GlobalBatch batch = run_.plan().at(Step(0));
+    for (const Lane& lane : batch.lanes) computed.micro_batches += lane.micro_batches.size();
     return computed;
   }
 

@@ -37,6 +37,9 @@ struct TinyRun {
     model->initialize(config.seed);
     return model;
   }
+  [[nodiscard]] Plan plan() const {
+    return Plan::make(config.train, config.seed, dataset.train(), objectives_of(config, dataset.info())).value();
+  }
   /// All rows, kept in a folder of this name.
   [[nodiscard]] ReferenceWork reference_work(const std::string& kept_in = "reference") const {
     ReferenceWork work;

@@ -174,8 +174,7 @@ TEST_F(TrainerTest, EveryObjectiveGivesTheSameBitsOnAnyNumberOfRanks) {
 /// Preferences, demonstrations alone, prohibitions beside preferences: most ranks lack a class, or a norm, or both.
 TEST_F(TrainerTest, KtoGivesTheSameBitsThoughRanksHoldNoExampleOfAClass) {
   for (const char* name : {"polite", "mirror", "no-secret"}) run_.config.norms[name].objective = Objective::kKto;
-  const GlobalBatch batch =
-      Plan::make(run_.config.train, run_.config.seed, run_.dataset.train(), 3).value().at(Step(0));
+  const GlobalBatch batch = run_.plan().at(Step(0));
   int without_desired = 0, without_undesired = 0;
   for (const Lane& lane : batch.lanes) {
     bool desired = false, undesired = false;
@@ -210,7 +209,8 @@ TEST_F(TrainerTest, ModelFlopsAreOfTheGlobalBatch) {
   run_.config.workers.peak_gflops = 0.5;
   const Split& split = run_.dataset.train();
   double expected = 0;
-  for (const Lane& lane : Plan::make(run_.config.train, run_.config.seed, split, 3).value().at(Step(0)).lanes)
+  const GlobalBatch batch = run_.plan().at(Step(0));
+  for (const Lane& lane : batch.lanes)
     for (const MicroBatch& micro : lane.micro_batches)
       for (const std::int64_t row : micro.rows) {
         std::vector<std::int64_t> outputs;
@@ -244,7 +244,7 @@ TEST_F(TrainerTest, KtosZIsTheMeanOverTheGlobalBatch) {
   auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), *collective).value();
   const Split& split = run_.dataset.train();
   const auto partners = partners_of(split, 3);
-  const Plan plan = Plan::make(run_.config.train, run_.config.seed, split, 3).value();
+  const Plan plan = run_.plan();
   bool any_above_zero = false;
   for (std::int64_t step = 0; step < 4; ++step) {
     std::vector<double> sums(3, 0.0);
@@ -311,7 +311,7 @@ TEST_F(TrainerTest, TheReportCountsTheGlobalBatch) {
     auto trainer = Trainer::make(run_.config, run_.dataset, &references.train, run_.start_model(), collective).value();
     of[collective.rank()] = trainer->step(0).value();
   });
-  const auto expected = Plan::make(run_.config.train, run_.config.seed, run_.dataset.train(), 3).value().at(Step(0));
+  const auto expected = run_.plan().at(Step(0));
   EXPECT_EQ(of[0].step, 1);
   EXPECT_EQ(of[0].source_tokens, expected.source_tokens);
   EXPECT_EQ(of[0].output_tokens, expected.output_tokens);
