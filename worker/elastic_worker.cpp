@@ -34,6 +34,7 @@ class ElasticWorker {
     for (;;) {
       const std::optional<Assignment> assignment = context_.session.ready(loop_.holding());
       if (!assignment) return {};
+      // Before anybody else can hold its step: whoever goes on with a copy of it could not report it.
       PLUMBLINE_TRY(context_.session.report_again(*assignment));
       PLUMBLINE_ASSIGN(const TrainLoop::Ending ending, take_part(*assignment));
       if (ending == TrainLoop::Ending::kFinished && context_.session.dismissed()) return {};

@@ -223,9 +223,8 @@ Status check_run_config(const RunConfig& config, const std::string& where) {
 }
 
 std::chrono::milliseconds worker_timeout(const ControlConfig& control, bool elastic) {
-  return std::chrono::milliseconds(control.worker_timeout_ms > 0 ? control.worker_timeout_ms
-                                   : elastic                     ? 4'000
-                                                                 : 60'000);
+  if (control.worker_timeout_ms > 0) return std::chrono::milliseconds(control.worker_timeout_ms);
+  return std::chrono::milliseconds(std::max(elastic ? 4'000 : 60'000, 4 * control.heartbeat_ms));
 }
 
 std::vector<std::string> lora_target_names() { return {"q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"}; }

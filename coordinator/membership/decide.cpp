@@ -15,6 +15,8 @@ Decision decide(const RunFacts& facts, RunState state, const Event& event, Stead
 
 void Transition::settle() {
   if (facts_.elastic) {
+    start_over_when_nothing_is_held();
+    fail_when_too_few();
     regroup_when_ready();
     grow_when_possible();
     conclude_elastic_when_gone();

@@ -16,6 +16,9 @@ std::string worker_name(int number, const Member& member) {
 
 bool holds_state(const Member& member) { return member.ready && member.ready->step >= 0; }
 
+/// Breaks in a row of a group that nobody left, beyond the losses that are allowed in a row, until the run fails.
+constexpr int kMoreBreaks = 10;
+
 bool is_refusal_to_start(int status) { return status == 2 || status == 3 || status == 6; }
 
 std::string count_of(std::size_t workers) { return std::to_string(workers) + (workers == 1 ? " worker" : " workers"); }
@@ -36,7 +39,7 @@ std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const 
                                      [&](const auto& m) { return m.second.number == hello.rank; });
   if (is_member || state_.newcomers.contains(hello.rank))
     return usage_error("worker " + std::to_string(hello.rank) + " has joined already");
-  return conflict_with_others(hello);
+  return std::nullopt;
 }
 
 /// Others compute in another way: its bits would not be theirs.
@@ -51,9 +54,12 @@ std::optional<Error> Transition::conflict_with_others(const Hello& hello) const 
 
 void Transition::admit_newcomer(const event::WorkerCame& came) {
   const Hello& hello = came.hello;
-  if (state_.phase == GroupPhase::kGathering)
-    if (auto conflict = conflict_with_others(hello)) return fail(std::move(*conflict));
-  if (const auto error = why_newcomer_refused(hello)) {
+  std::optional<Error> error = why_newcomer_refused(hello);
+  if (!error) {
+    error = conflict_with_others(hello);
+    if (error && state_.phase == GroupPhase::kGathering) return fail(std::move(*error));
+  }
+  if (error) {
     act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
         "refused the worker with pid " + std::to_string(hello.pid) + ": " + error->message, Tone::kWarning);
     return;
@@ -115,6 +121,10 @@ void Transition::heard(const Speaker& speaker, const Ready& ready) {
     if (all) enter(GroupPhase::kRegrouping);
     return;
   }
+  if (state_.restarts_in_row > facts_.max_restarts + kMoreBreaks)
+    return fail(run_error("the workers cannot reach each other: their group broke " +
+                              std::to_string(state_.restarts_in_row) + " times without a new step",
+                          facts_.log_place, "Their own logs say whom they could not reach."));
   begin_regrouping(rank_name(speaker.rank) + " cannot reach another worker");
 }
 
@@ -140,35 +150,47 @@ void Transition::lose_worker(int rank, const std::string& reason) {
                           {"step", member.step},
                           {"reason", reason}});
   note(name + " is lost: " + reason, Tone::kWarning);
-  if (member.connected) act(action::Drop{member.connection, std::nullopt}, "the worker is given up");
-  if (state_.processes.contains(member.number))
-    act(action::KillWorker{member.number}, "end worker " + std::to_string(member.number));
   if (state_.processes.contains(member.number)) state_.lost.insert(member.number);
   state_.members.erase(rank);
   if (state_.phase == GroupPhase::kTraining) begin_regrouping(name + " is lost");
-  const bool anyone = std::any_of(state_.members.begin(), state_.members.end(), [](const auto& m) {
-    return m.second.connected && (!m.second.ready || m.second.ready->step >= 0);
-  });
-  if (anyone || state_.phase != GroupPhase::kRegrouping) return;
-  // Whoever is left holds nothing: they start over from the files, with all that can be had.
-  for (auto& [left, one] : state_.members) state_.newcomers[one.number] = one;
-  state_.members.clear();
-  enter(GroupPhase::kGathering);
-  verify_checkpoint();
+  give_up(member);
+}
+
+/// Ends its connection and its process, whichever is still there.
+void Transition::give_up(const Member& member) {
+  if (member.connected) act(action::Drop{member.connection, std::nullopt}, "the worker is given up");
+  if (const auto exit = state_.exits.find(member.number); exit != state_.exits.end()) {
+    const event::WorkerExited exited = exit->second;
+    state_.exits.erase(exit);
+    process_gone(exited);
+  } else if (state_.processes.contains(member.number)) {
+    act(action::KillWorker{member.number}, "end worker " + std::to_string(member.number));
+  }
 }
 
 void Transition::lose_newcomer(int number, const std::string& reason) {
   const Member member = state_.newcomers.at(number);
   note(worker_name(number, member) + " is lost before it took part: " + reason, Tone::kWarning);
-  if (member.connected) act(action::Drop{member.connection, std::nullopt}, "the worker is given up");
-  if (state_.processes.contains(number)) act(action::KillWorker{number}, "end worker " + std::to_string(number));
   state_.newcomers.erase(number);
+  give_up(member);
 }
 
 // --- processes
 
+/// What it said last is read first: it may be why it has gone, and another of its number comes only after it.
 void Transition::on(const event::WorkerExited& exited) {
-  if (state_.processes.erase(exited.number) == 0) return;
+  if (!state_.processes.contains(exited.number)) return;
+  const auto is_there = [&](const auto& m) { return m.second.number == exited.number && m.second.connected; };
+  const bool speaks = std::any_of(state_.members.begin(), state_.members.end(), is_there) ||
+                      std::any_of(state_.newcomers.begin(), state_.newcomers.end(), is_there);
+  if (speaks && has_group() && !state_.all_finished)
+    state_.exits[exited.number] = exited;
+  else
+    process_gone(exited);
+}
+
+void Transition::process_gone(const event::WorkerExited& exited) {
+  state_.processes.erase(exited.number);
   const bool expected = state_.all_finished || !has_group();
   note("the process of worker " + std::to_string(exited.number) + " " + exited.description,
        expected || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
@@ -185,9 +207,7 @@ void Transition::replace(const event::WorkerExited& exited) {
     return note("worker " + std::to_string(exited.number) + " is not launched again: it would refuse again",
                 Tone::kWarning);
   }
-  const bool took_part = state_.lost.erase(exited.number) > 0 ||
-                         std::any_of(state_.members.begin(), state_.members.end(),
-                                     [&](const auto& m) { return m.second.number == exited.number; });
+  const bool took_part = state_.lost.erase(exited.number) > 0;
   if (!took_part) ++state_.restarts_in_row;  // A loss from a generation was counted when it ended that.
   if (state_.restarts_in_row <= facts_.max_restarts)
     return launch(exited.number, "worker " + std::to_string(exited.number) + " " + exited.description);
@@ -229,6 +249,34 @@ void Transition::adopt_no_more() {
 }
 
 // --- the next generation
+
+/// Whoever is left holds nothing: they start over from the files, with all that can be had. Not before what is being
+/// stored is stored, or it would be overlooked.
+void Transition::start_over_when_nothing_is_held() {
+  if (state_.phase != GroupPhase::kRegrouping || !state_.storing.empty() || !state_.aggregating.empty()) return;
+  const bool may_hold = std::any_of(state_.members.begin(), state_.members.end(),
+                                    [](const auto& m) { return !m.second.ready || holds_state(m.second); });
+  if (may_hold) return;
+  for (auto& [rank, member] : state_.members) state_.newcomers[member.number] = member;
+  state_.members.clear();
+  enter(GroupPhase::kGathering);
+  if (state_.stop_requested) {
+    state_.cause = EndCause{EndCause::Kind::kStopped, {}};
+    return end_group("nobody holds anything that a checkpoint does not");
+  }
+  verify_checkpoint();
+}
+
+/// Training waits for others only as long as there are others to come.
+void Transition::fail_when_too_few() {
+  const bool waits = state_.phase == GroupPhase::kGathering || state_.phase == GroupPhase::kRegrouping;
+  if (!waits || state_.stop_requested || state_.adopting || std::ssize(state_.processes) >= facts_.min_workers) return;
+  fail(run_error(
+      count_of(state_.processes.size()) + " of at least " + std::to_string(facts_.min_workers) +
+          " are left, and those that are gone are not launched again",
+      facts_.log_place,
+      "What they said last is at the end of that file. The run can be resumed with: " + facts_.resume_command));
+}
 
 /// Nothing that the last generation wrote is being worked on, everybody has left it, and enough are there.
 void Transition::regroup_when_ready() {
@@ -348,6 +396,8 @@ void Transition::dismiss_all() {
 /// For the rest of the room a group whose processes are all gone has exited.
 void Transition::conclude_elastic_when_gone() {
   const bool ends = state_.phase == GroupPhase::kEnding || (has_group() && state_.all_finished);
+  if (ends)
+    for (const auto& [number, exited] : std::exchange(state_.exits, {})) process_gone(exited);
   if (!ends || !state_.processes.empty() || state_.exited) return;
   state_.exited = event::GroupExited{0, "is gone"};
   state_.exited_at = now_;

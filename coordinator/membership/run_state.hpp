@@ -103,11 +103,12 @@ struct RunState {
   std::int64_t measured = -1, pictured = -1;  ///< newest held-out measurement and snapshot that are recorded
 
   // An elastic group beside its present generation (`members`), by worker number.
-  std::map<int, Member> newcomers;      ///< not in a generation yet
-  std::map<int, SteadyTime> processes;  ///< when each that runs was launched
-  std::set<int> lost;                   ///< of them, those that are given up and will exit
-  bool adopting = false;                ///< orphans are waited for
-  bool waits_for_more = false;          ///< it was said that there are too few
+  std::map<int, Member> newcomers;           ///< not in a generation yet
+  std::map<int, SteadyTime> processes;       ///< when each that runs was launched
+  std::set<int> lost;                        ///< of them, those that are given up and will exit
+  std::map<int, event::WorkerExited> exits;  ///< of them, those that have, with last messages on the way
+  bool adopting = false;                     ///< orphans are waited for
+  bool waits_for_more = false;               ///< it was said that there are too few
 
   // Across groups.
   bool verifying = false;          ///< where the next group resumes is being looked at: nobody is assigned meanwhile

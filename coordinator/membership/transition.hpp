@@ -64,12 +64,16 @@ class Transition {
   void newcomer_said(Member& newcomer, const Message& message);
   void lose_worker(int rank, const std::string& reason);
   void lose_newcomer(int number, const std::string& reason);
+  void give_up(const Member& member);
+  void process_gone(const event::WorkerExited& exited);
   void begin_regrouping(const std::string& reason);
   void replace(const event::WorkerExited& exited);
   void launch(int number, const std::string& reason);
   void adopt();
   void adopt_no_more();
   [[nodiscard]] bool is_orphan(const Hello& hello) const;
+  void start_over_when_nothing_is_held();
+  void fail_when_too_few();
   void regroup_when_ready();
   void regroup(std::vector<Member> workers);
   void grow_when_possible();

@@ -92,6 +92,12 @@ class Drive {
       if (const auto* lease = std::get_if<Lease>(&send.message)) leases.push_back(*lease);
     return leases;
   }
+  /// Why each action was taken, in order.
+  [[nodiscard]] std::vector<std::string> reasons() const {
+    std::vector<std::string> reasons;
+    for (const Action& action : all_) reasons.push_back(action.reason);
+    return reasons;
+  }
   void forget() { all_.clear(); }
   /// The one EndRun so far.
   [[nodiscard]] action::EndRun ended() const {

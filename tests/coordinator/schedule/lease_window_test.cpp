@@ -52,6 +52,38 @@ TEST(LeaseWindow, NobodyWaitsForIt) {
   }
 }
 
+TEST(LeaseWindow, AGenerationMayEndBeforeTheRun) {
+  LeaseWindow window(policy_of(100), 10);
+  window.open();
+  window.advance(11, 60.0);
+  const std::int64_t granted = window.end();
+  const auto grant = window.regroup();
+  ASSERT_TRUE(grant);
+  EXPECT_EQ(grant->end_step, granted) << "where the grants end, so that nobody has gone beyond";
+  EXPECT_TRUE(grant->last && grant->regroup);
+  EXPECT_FALSE(grant->stop);
+  EXPECT_TRUE(window.last() && window.regroups());
+  EXPECT_FALSE(window.stops());
+  EXPECT_FALSE(window.regroup()) << "said once";
+  EXPECT_FALSE(window.stop()) << "nothing follows the last grant";
+  EXPECT_FALSE(window.finish());
+  EXPECT_FALSE(window.advance(12, 60.0));
+  EXPECT_FALSE(window.limit(90));
+  const Lease lease = lease_of(*grant, 0, 2, 12);
+  EXPECT_TRUE(lease.last && lease.regroup);
+}
+
+TEST(LeaseWindow, TheRunsLastGrantIsNoRegrouping) {
+  LeaseWindow at_end(policy_of(11), 10), stopped(policy_of(100), 10);
+  EXPECT_TRUE(at_end.open().last);
+  EXPECT_FALSE(at_end.regroup());
+  EXPECT_FALSE(at_end.regroups());
+  stopped.open();
+  EXPECT_TRUE(stopped.stop());
+  EXPECT_FALSE(stopped.regroup());
+  EXPECT_FALSE(stopped.regroups());
+}
+
 TEST(LeaseWindow, WaitsAtItsLimit) {
   LeaseWindow window(policy_of(100), 0);
   EXPECT_FALSE(window.limit(0)) << "nothing is granted before open()";

@@ -1,0 +1,187 @@
+// What the coordinator wants done, carried out in an ElasticCluster, and what must hold at each of its actions.
+#include "common/data/plan.hpp"
+#include "tests/coordinator/membership/elastic_cluster.hpp"
+
+namespace plumbline {
+
+void ElasticCluster::carry_out(const action::StartGroup& start) {
+  EXPECT_TRUE(workers_.empty()) << "an elastic group is launched once";
+  EXPECT_EQ(start.generation.value(), 1u);
+  generation_ = 1;
+  group_ = "g1";
+  for (int number = 0; number < start.workers; ++number) launch(number);
+  say_started_ = true;
+}
+
+void ElasticCluster::carry_out(const action::StartWorker& start) {
+  EXPECT_FALSE(ending_) << "launched while the group ends";
+  EXPECT_EQ(start.group, group_);
+  launch(start.number);
+}
+
+void ElasticCluster::carry_out(const action::KillWorker& kill) {
+  Worker* worker = running(kill.number);
+  if (worker == nullptr) return;
+  EXPECT_TRUE(worker->connection == 0 || !worker->open || worker->dropped || drive_.state().all_finished ||
+              !worker->alive)
+      << "a worker that takes part is killed";
+  leave_world(*worker, 137);
+}
+
+void ElasticCluster::carry_out(const action::EndGroup& end) {
+  ending_ = true;
+  for (Worker& worker : workers_)
+    if (end.by_force || !worker.suspended) leave_world(worker, end.by_force ? 137 : 143);
+}
+
+void ElasticCluster::carry_out(const action::Welcome& welcome) {
+  Worker* worker = find(welcome.connection);
+  ASSERT_NE(worker, nullptr);
+  EXPECT_EQ(welcome.generation.value(), generation_);
+  worker->unread.push_back(Welcome{"", welcome.generation, welcome.under_way});
+}
+
+/// The first rank's tells that a generation begins; the others' must be the same but for the rank.
+void ElasticCluster::carry_out(const action::Assign& assign) {
+  const Assignment& given = assign.assignment;
+  if (given.rank == 0) begin_generation(assign);
+  ASSERT_TRUE(shared_);
+  EXPECT_EQ(given.generation, shared_->generation);
+  EXPECT_EQ(given.world, shared_->world);
+  EXPECT_EQ(given.start_step, shared_->start_step);
+  EXPECT_EQ(given.source, shared_->source);
+  EXPECT_EQ(given.mesh, shared_->mesh);
+  EXPECT_EQ(assign.resume_from.has_value(), given.source < 0 && !commits_.empty());
+  Worker* worker = find(assign.connection);
+  ASSERT_NE(worker, nullptr) << "assigned to a stranger";
+  EXPECT_FALSE(worker->dropped);
+  EXPECT_EQ(given.mesh.at(static_cast<std::size_t>(given.rank)), "here:" + std::to_string(worker->connection));
+  Mesh& mesh = meshes_[generation_];
+  ASSERT_EQ(std::ssize(mesh.ranks), given.rank) << "one assignment a rank, in order";
+  mesh.ranks.push_back(static_cast<std::size_t>(
+      std::find_if(workers_.begin(), workers_.end(), [&](const Worker& one) { return &one == worker; }) -
+      workers_.begin()));
+  mesh.broken = mesh.broken || !worker->alive;
+  if (given.source >= 0 && !worker->holds) ++joins_;
+  worker->unread.push_back(given);
+}
+
+void ElasticCluster::begin_generation(const action::Assign& first) {
+  const Assignment& given = first.assignment;
+  const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
+  EXPECT_EQ(given.generation.value(), meshes_.empty() ? 1 : generation_ + 1) << "one after the other";
+  EXPECT_FALSE(storing_ || aggregating_) << "a generation begins while the files of another are worked on";
+  EXPECT_FALSE(verifying_) << "begins at a checkpoint that may be damaged";
+  EXPECT_EQ(given.world, std::ssize(given.mesh));
+  EXPECT_LE(given.world, facts().workers);
+  for (const Worker& worker : workers_) {
+    if (!worker.open || worker.dropped) continue;
+    if (worker.holds) {
+      EXPECT_LE(worker.step, given.start_step) << "a step is undone that somebody holds";
+    }
+    EXPECT_TRUE(worker.at == At::kReady || worker.place.generation.value() == 0 || !worker.alive)
+        << "worker " << worker.number << " is still in the generation before";
+  }
+  if (given.source >= 0) {
+    const Worker* source = find(first.connection);
+    ASSERT_NE(source, nullptr);
+    EXPECT_EQ(given.source, 0);
+    EXPECT_TRUE(source->holds || !source->alive);
+    EXPECT_EQ(source->step, given.start_step);
+    EXPECT_GE(given.world, stop_asked_ ? 1 : facts().min_workers);
+  } else {
+    EXPECT_EQ(given.start_step, committed) << "from the files means the newest commit that stands";
+    EXPECT_TRUE(verified_ || commits_.empty()) << "begins at a checkpoint that nobody has looked at since";
+    EXPECT_GE(given.world, facts().min_workers);
+    trained_lines_.erase(trained_lines_.upper_bound(given.start_step), trained_lines_.end());
+    held_out_lines_.erase(held_out_lines_.upper_bound(given.start_step), held_out_lines_.end());
+    from_files_ += meshes_.empty() ? 0 : 1;
+  }
+  verified_ = false;
+  EXPECT_EQ(given.checkpointed, commits_.empty() ? -1 : committed);
+  generation_ = given.generation.value();
+  generation_start_ = given.start_step;
+  shared_ = given;
+}
+
+void ElasticCluster::carry_out(const action::Send& send) {
+  Worker* worker = find(send.connection);
+  ASSERT_NE(worker, nullptr) << "sent to a stranger";
+  EXPECT_FALSE(worker->dropped) << "sent where the connection is ended";
+  if (const auto* committed = std::get_if<Committed>(&send.message)) {
+    EXPECT_EQ(committed->step, commits_.back()) << "journaled first";
+  }
+  if (const auto* lease = std::get_if<Lease>(&send.message)) check_lease(*worker, *lease);
+  worker->unread.push_back(send.message);
+}
+
+void ElasticCluster::check_lease(const Worker& worker, const Lease& lease) {
+  const Mesh& mesh = meshes_[generation_];
+  const auto rank =
+      std::find_if(mesh.ranks.begin(), mesh.ranks.end(), [&](std::size_t one) { return &workers_[one] == &worker; });
+  ASSERT_NE(rank, mesh.ranks.end()) << "a lease for one who takes no part";
+  const LaneRange lanes =
+      lanes_of(static_cast<int>(rank - mesh.ranks.begin()), static_cast<int>(mesh.ranks.size()), facts().lanes);
+  EXPECT_EQ(lease.lane_begin, lanes.begin);
+  EXPECT_EQ(lease.lane_end, lanes.end);
+  EXPECT_EQ(lease.first_step, generation_start_);
+  EXPECT_LE(lease.end_step, facts().lease.steps);
+}
+
+void ElasticCluster::carry_out(const action::Drop& drop) {
+  Worker* worker = find(drop.connection);
+  if (worker == nullptr) return;
+  worker->dropped = true;  // What it has said is not read any more.
+  worker->said.clear();
+  worker->status = drop.farewell ? drop.farewell->code : 4;
+}
+
+void ElasticCluster::carry_out(const action::StoreCheckpoint& store) {
+  EXPECT_FALSE(storing_);
+  const std::int64_t step = store.manifest.step.value();
+  EXPECT_EQ(store.manifest.files.size(), 2u);
+  EXPECT_EQ((reported_[{generation_, step}].size()), 2u) << "stored before every part was reported in this generation";
+  EXPECT_EQ(files_[step], chain(step));
+  storing_ = step;
+}
+
+void ElasticCluster::carry_out(const action::VerifyCheckpoint&) {
+  EXPECT_FALSE(verifying_) << "one at a time";
+  EXPECT_FALSE(storing_) << "what is being stored would be overlooked";
+  EXPECT_FALSE(commits_.empty());
+  verifying_ = true;
+}
+
+void ElasticCluster::carry_out(const action::AggregateSnapshot& aggregate) {
+  EXPECT_FALSE(aggregating_);
+  EXPECT_EQ(aggregate.world, std::ssize(meshes_[generation_].ranks));
+  aggregating_ = aggregate.step;
+}
+
+void ElasticCluster::carry_out(const action::AppendJournal& append) {
+  if (append.event == "checkpoint_set_aside") {
+    EXPECT_EQ(append.data.at("step").get<std::int64_t>(), commits_.back());
+    commits_.pop_back();
+  }
+  if (append.event != "checkpoint_committed") return;
+  const auto step = append.data.at("step").get<std::int64_t>();
+  EXPECT_TRUE(commits_.empty() || step > commits_.back());
+  commits_.push_back(step);
+}
+
+void ElasticCluster::carry_out(const action::AppendMetrics& append) {
+  const auto step = append.line.at("step").get<std::int64_t>();
+  const bool trained = append.line.at("kind") == "train";
+  EXPECT_TRUE((trained ? trained_lines_ : held_out_lines_).insert(step).second)
+      << "step " << step << " has two lines of metrics";
+  if (trained && step > 1) {
+    EXPECT_TRUE(trained_lines_.contains(step - 1)) << "no line for step " << step - 1;
+  }
+}
+
+void ElasticCluster::carry_out(const action::EndRun& end) {
+  EXPECT_FALSE(ended_) << "it ends twice";
+  ended_ = end;
+}
+
+}  // namespace plumbline

@@ -1,0 +1,187 @@
+// A simulated elastic group for tests of decide(): processes that start, join, train in lockstep over a mesh that
+// breaks when one of them goes, leave a broken generation and take part in the next, as worker/elastic_worker.cpp and
+// worker/stages.cpp do. Everything random comes from the seed. Messages of one connection keep their order, those of
+// two do not; a process's exit and the end of its connection are seen in either order.
+//
+// What a worker holds is modelled by the number of its step and a hash of how it came there, so a step that was
+// computed twice, by too few lanes or from another state shows in every later one.
+#pragma once
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/coordinator/membership/drive.hpp"
+
+namespace plumbline {
+
+class ElasticCluster {
+ public:
+  struct Dangers {
+    int death = 0;    ///< of 10,000 turns: one process is killed
+    int torn = 0;     ///< of 10,000 collective calls: a rank dies in it, and only some of the others come out of it
+    int silence = 0;  ///< of 10,000 turns: one process is suspended
+    int failure = 0;  ///< of 10,000 turns: one meets an error of its own
+    int refusal = 0;  ///< of 100 launches: the process ends before it joins
+    int stop = 0, jump = 0, stale = 0;  ///< of 10,000 turns
+    int damage = 0;                     ///< of 100 checkpoints that are looked at again
+  };
+
+  ElasticCluster(std::uint64_t seed, const RunFacts& facts, const Dangers& dangers)
+      : random_(seed),
+        drive_(facts),
+        dangers_(dangers),
+        save_every_(static_cast<std::int64_t>(1 + random_() % 5)),
+        measure_every_(static_cast<std::int64_t>(1 + random_() % 4)),
+        picture_every_(static_cast<std::int64_t>(2 + random_() % 6)) {}
+
+  /// Runs to the end; the outcome.
+  action::EndRun run();
+
+  [[nodiscard]] const Drive& drive() const { return drive_; }
+  [[nodiscard]] int generations() const { return static_cast<int>(generation_); }
+  [[nodiscard]] int deaths() const { return deaths_; }
+  [[nodiscard]] int joins() const { return joins_; }            ///< of newcomers to a group that trains
+  [[nodiscard]] int from_files() const { return from_files_; }  ///< generations after the first that began so
+  [[nodiscard]] bool fallen_back() const { return fallen_back_; }
+  [[nodiscard]] bool failed_on_its_own() const { return failed_on_its_own_; }
+
+ private:
+  /// Where a worker's thread is. From kBuild to kEvaluate it waits for all ranks of its mesh.
+  enum class At {
+    kStart,
+    kWelcome,
+    kPrepare,
+    kReady,  // before and between generations
+    kGather,
+    kBuild,
+    kJoin,
+    kMeasure,
+    kBeginSave,
+    kStep,
+    kEvaluate,  // with all ranks
+    kDue,
+    kCommit,
+    kPicture,
+    kLease,
+    kFinish,
+    kFinished,
+    kGone,  // alone
+  };
+  struct Worker {
+    int number = 0;
+    std::uint64_t connection = 0;
+    At at = At::kStart;
+    bool alive = true, suspended = false, reported = false;
+    bool open = false;     ///< the coordinator has not seen the end of its connection
+    bool dropped = false;  ///< … and has ended it itself
+    int status = 0;        ///< once it is not alive
+    std::deque<std::pair<std::uint64_t, Message>> said;
+    std::deque<Message> unread;
+    // The session.
+    std::uint64_t spoken = 0;
+    std::optional<Assignment> next;
+    std::optional<Lease> lease;
+    std::int64_t committed = -1;
+    bool interrupted = false, dismissed = false;
+    // Training.
+    Assignment place;
+    bool holds = false, finishing = false;
+    std::int64_t step = -1, newest = -1;  ///< newest: the step that it took part in last
+    std::uint64_t content = 0;
+    std::int64_t saved = -1, measured = -1, pictured = -1;
+    int due = 0;
+  };
+  struct Mesh {
+    std::vector<std::size_t> ranks;  ///< worker by rank
+    bool broken = false;
+  };
+
+  std::uint64_t roll(std::uint64_t sides) { return random_() % sides; }
+  /// Faults come to an end, so that a run that does not end is a fault of the coordinator.
+  [[nodiscard]] bool calm() const { return turns_ > 8'000; }
+  bool happens(int in_ten_thousand) {
+    return in_ten_thousand > 0 && !calm() && static_cast<int>(roll(10'000)) < in_ten_thousand;
+  }
+  std::uint64_t chain(std::int64_t step);
+  static std::uint64_t mixed(std::uint64_t content, std::int64_t step);
+
+  // faults and the world: elastic_cluster.cpp
+  void feed(const Event& event);
+  void turn();
+  void wreck();
+  bool settle_files();
+  void launch(int number);
+  void leave_world(Worker& worker, int status);
+  bool read_one();
+  bool report_exit();
+  void say_something_stale();
+  void check_end();
+
+  // the coordinator's actions: elastic_actions.cpp
+  template <class Other>
+  void carry_out(const Other&) {}
+  void carry_out(const action::StartGroup& start);
+  void carry_out(const action::StartWorker& start);
+  void carry_out(const action::KillWorker& kill);
+  void carry_out(const action::EndGroup& end);
+  void carry_out(const action::Welcome& welcome);
+  void carry_out(const action::Assign& assign);
+  void carry_out(const action::Send& send);
+  void carry_out(const action::Drop& drop);
+  void carry_out(const action::StoreCheckpoint& store);
+  void carry_out(const action::VerifyCheckpoint&);
+  void carry_out(const action::AggregateSnapshot& aggregate);
+  void carry_out(const action::AppendJournal& append);
+  void carry_out(const action::AppendMetrics& append);
+  void carry_out(const action::EndRun& end);
+  void begin_generation(const action::Assign& first);
+  void check_lease(const Worker& worker, const Lease& lease);
+
+  // a worker: elastic_worker.cpp
+  void act(Worker& worker);
+  void read(Worker& worker);
+  void say(Worker& worker, Message message);
+  void take_part(Worker& worker);
+  void leave_generation(Worker& worker);
+  void do_what_is_due(Worker& worker);
+  void follow_lease(Worker& worker);
+  void finish(Worker& worker);
+  void meet(Worker& worker);
+  void complete(Mesh& mesh, At what);
+  void come_out(Worker& worker, At what);
+  void join(Mesh& mesh, std::optional<std::size_t> dies);
+
+  Worker* find(ConnectionId connection);
+  Worker* running(int number);
+  [[nodiscard]] int world(const Worker& worker) const { return worker.place.world; }
+  [[nodiscard]] const RunFacts& facts() const { return drive_.facts(); }
+
+  std::mt19937_64 random_;
+  Drive drive_;
+  Dangers dangers_;
+  std::int64_t save_every_, measure_every_, picture_every_;
+  std::deque<Worker> workers_;                   ///< every process there ever was
+  std::map<std::uint64_t, Mesh> meshes_;         ///< by generation
+  std::vector<std::uint64_t> chain_{1};          ///< what an undisturbed run holds, by step
+  std::vector<std::int64_t> commits_;            ///< that stand, ascending
+  std::map<std::int64_t, std::uint64_t> files_;  ///< content of checkpoints by step
+  std::set<std::int64_t> trained_lines_, held_out_lines_;
+  std::map<std::pair<std::uint64_t, std::int64_t>, std::set<std::string>> reported_;
+  std::uint64_t generation_ = 0, connections_ = 0;
+  int turns_ = 0;
+  std::int64_t generation_start_ = 0;
+  std::string group_;
+  bool say_started_ = false, verifying_ = false, verified_ = true, stop_asked_ = false, failed_on_its_own_ = false,
+       fallen_back_ = false, ending_ = false;
+  std::optional<std::int64_t> storing_, aggregating_;
+  std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
+  int deaths_ = 0, joins_ = 0, from_files_ = 0;
+  std::optional<action::EndRun> ended_;
+};
+
+}  // namespace plumbline

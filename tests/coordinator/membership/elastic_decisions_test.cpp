@@ -1,0 +1,414 @@
+// Scripted schedules of elastic groups: what the coordinator does when workers go, come, fall silent or fail.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/coordinator/membership/drive.hpp"
+
+namespace plumbline {
+namespace {
+
+using action::Outcome;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using namespace std::chrono_literals;
+
+/// Workers by number; worker n is on connection 100 n + how often it has come.
+class ElasticTest : public testing::Test {
+ protected:
+  explicit ElasticTest(int workers = 3) : drive(facts_of(workers)), comings_(static_cast<std::size_t>(workers), 0) {
+    drive.feed(event::Begin{});
+    drive.feed(event::GroupStarted{"g1"});
+  }
+  static RunFacts facts_of(int workers) {
+    RunFacts facts;
+    facts.elastic = true;
+    facts.workers = workers;
+    facts.lease.steps = 20;
+    facts.launcher = "local";
+    facts.resume_command = "plumbline resume RUN";
+    facts.log_place = "RUN/logs/launcher.log";
+    return facts;
+  }
+  [[nodiscard]] ConnectionId connection(int number) const {
+    return ConnectionId(static_cast<std::uint64_t>(100 * (number + 1) + comings_.at(static_cast<std::size_t>(number))));
+  }
+  std::vector<Action> come(int number, const std::string& fingerprint = "cpu") {
+    ++comings_.at(static_cast<std::size_t>(number));
+    Hello hello;
+    hello.rank = number, hello.world = 0, hello.pid = 1000 + number, hello.host = "here", hello.group = "g1";
+    hello.mesh = "here:" + std::to_string(4000 + number), hello.fingerprint = fingerprint;
+    return drive.feed(event::WorkerCame{connection(number), hello});
+  }
+  std::vector<Action> say(int number, Message message) {
+    return drive.feed(event::WorkerSaid{connection(number), drive.state().generation, std::move(message)});
+  }
+  std::vector<Action> ready(int number, std::int64_t step = -1) {
+    return say(number, step < 0 ? Ready{} : Ready{step, "aa"});
+  }
+  std::vector<Action> hang_up(int number) {
+    return drive.feed(event::ConnectionLost{connection(number), "the connection ended"});
+  }
+  std::vector<Action> exit(int number, int status = 137) {
+    return drive.feed(event::WorkerExited{number, status, "exited with status " + std::to_string(status)});
+  }
+  void die(int number) { hang_up(number), exit(number); }
+  void begin(int workers) {
+    for (int number = 0; number < workers; ++number) come(number), ready(number);
+  }
+  void take_steps(int leader, std::int64_t from, std::int64_t to) {
+    for (std::int64_t step = from + 1; step <= to; ++step)
+      say(leader, StepDone{step, {{"kind", "train"}, {"step", step}, {"seconds", 1.0}}});
+  }
+  void checkpoint(int leader, std::int64_t step) {
+    for (const char* file : {"a", "model.safetensors"})
+      say(leader, PartWritten{step, file, 1, std::string(64, 'a'), 2});
+    drive.feed(event::CheckpointStored{step, "w" + std::to_string(step)});
+  }
+  /// The newest assignments, by rank.
+  [[nodiscard]] std::vector<Assignment> assignments() const {
+    std::vector<Assignment> newest;
+    for (const auto& assign : drive.all<action::Assign>()) {
+      if (assign.assignment.rank == 0) newest.clear();
+      newest.push_back(assign.assignment);
+    }
+    return newest;
+  }
+  static int regroups(const std::vector<Action>& actions) {
+    int count = 0;
+    for (const auto& send : Drive::of<action::Send>(actions))
+      count += std::holds_alternative<Regroup>(send.message) ? 1 : 0;
+    return count;
+  }
+  static std::string refusal(const std::vector<Action>& actions) {
+    const auto drops = Drive::of<action::Drop>(actions);
+    return drops.size() == 1 && drops[0].farewell ? drops[0].farewell->message : std::string();
+  }
+
+  Drive drive;
+  std::vector<int> comings_;
+};
+
+/// Three workers have taken four steps.
+class TrainingTest : public ElasticTest {
+ protected:
+  TrainingTest() {
+    begin(3);
+    take_steps(0, 0, 4);
+    drive.forget();
+  }
+};
+
+TEST_F(ElasticTest, TheFirstGenerationBeginsWithAllThatWereLaunched) {
+  EXPECT_EQ(drive.all<action::StartGroup>().front().workers, 3);
+  const auto welcomes = Drive::of<action::Welcome>(come(2));
+  ASSERT_EQ(welcomes.size(), 1u);
+  EXPECT_FALSE(welcomes[0].under_way);
+  come(0), come(1);
+  ready(2), ready(0);
+  EXPECT_TRUE(assignments().empty()) << "one is not ready";
+  ready(1);
+  const auto assigned = assignments();
+  ASSERT_EQ(assigned.size(), 3u);
+  EXPECT_EQ(assigned[2].mesh, (std::vector<std::string>{"here:4000", "here:4001", "here:4002"}));
+  EXPECT_EQ(assigned[2].source, -1);
+  EXPECT_EQ(assigned[2].start_step, 0);
+  EXPECT_EQ(drive.state().generation, Generation(1));
+  EXPECT_THAT(drive.journal(), ElementsAre("generation_started"));
+}
+
+TEST_F(TrainingTest, TheOthersGoOnWithTheNewestStepWhenOneIsLost) {
+  const auto lost = hang_up(0);
+  EXPECT_EQ(regroups(lost), 2);
+  ASSERT_EQ(Drive::of<action::KillWorker>(lost).size(), 1u);
+  EXPECT_EQ(Drive::of<action::StartWorker>(exit(0)).front().number, 0);
+  ready(1, 4);
+  EXPECT_TRUE(assignments().empty());
+  ready(2, 5);  // One came out of the step that the other did not.
+  const auto assigned = assignments();
+  ASSERT_EQ(assigned.size(), 2u);
+  EXPECT_EQ(assigned[0].mesh, (std::vector<std::string>{"here:4002", "here:4001"})) << "the newest step comes first";
+  EXPECT_EQ(assigned[0].source, 0);
+  EXPECT_EQ(assigned[0].start_step, 5);
+  EXPECT_FALSE(drive.all<action::Assign>().front().resume_from);
+  EXPECT_EQ(drive.state().generation, Generation(2));
+  EXPECT_TRUE(drive.all<action::VerifyCheckpoint>().empty());
+  EXPECT_THAT(drive.journal(), ElementsAre("worker_lost", "generation_ended", "generation_started"));
+}
+
+TEST_F(TrainingTest, EachStepHasOneLineOfMetrics) {
+  die(1);
+  ready(0, 4), ready(2, 4);
+  drive.forget();
+  take_steps(0, 3, 5);  // Step 4 is said again by who holds it.
+  EXPECT_EQ(drive.all<action::AppendMetrics>().size(), 1u);
+}
+
+TEST_F(TrainingTest, TwoLossesAreOneRegrouping) {
+  die(1), die(2);
+  ready(0, 4);
+  ASSERT_EQ(assignments().size(), 1u);
+  EXPECT_EQ(drive.state().restarts, 1);
+  EXPECT_EQ(drive.state().generation, Generation(2));
+}
+
+TEST_F(TrainingTest, WhenAllAreLostTheyStartFromTheVerifiedCheckpoint) {
+  checkpoint(0, 4);
+  die(0), die(1), die(2);
+  EXPECT_EQ(drive.all<action::VerifyCheckpoint>().size(), 1u);
+  for (int number : {0, 1, 2}) come(number), ready(number);
+  EXPECT_TRUE(assignments().empty()) << "it is not verified yet";
+  drive.verify();
+  ASSERT_EQ(assignments().size(), 3u);
+  EXPECT_EQ(assignments()[0].source, -1);
+  EXPECT_EQ(assignments()[0].start_step, 4);
+  EXPECT_EQ(drive.all<action::Assign>().back().resume_from, Step(4));
+}
+
+TEST_F(TrainingTest, AStoreOnItsWayIsNotOverlookedWhenAllAreLost) {
+  for (const char* file : {"a", "model.safetensors"}) say(0, PartWritten{4, file, 1, std::string(64, 'a'), 2});
+  die(0), die(1), die(2);
+  EXPECT_TRUE(drive.all<action::VerifyCheckpoint>().empty());
+  drive.feed(event::CheckpointStored{4, "w4"});
+  EXPECT_EQ(drive.all<action::VerifyCheckpoint>().size(), 1u);
+  for (int number : {0, 1, 2}) come(number), ready(number);
+  drive.verify();
+  ASSERT_EQ(assignments().size(), 3u);
+  EXPECT_EQ(assignments()[0].start_step, 4);
+}
+
+TEST_F(ElasticTest, ASurvivorThatHoldsNothingStartsFromTheVerifiedCheckpointToo) {
+  drive.state().checkpoint = CommittedCheckpoint{Step(8), "w8"};
+  begin(3);
+  drive.forget();
+  die(0), die(1);  // before anybody has loaded it
+  ready(2);
+  EXPECT_EQ(drive.all<action::VerifyCheckpoint>().size(), 1u);
+  come(0), ready(0), come(1), ready(1);
+  EXPECT_TRUE(assignments().empty());
+  drive.verify();
+  EXPECT_EQ(assignments().size(), 3u);
+}
+
+TEST_F(TrainingTest, SilenceIsDeath) {
+  for (int second = 0; second <= 60; ++second) {
+    drive.pass(1s);
+    for (int number : {0, 2}) say(number, Heartbeat{4, "training"});
+  }
+  ASSERT_EQ(drive.all<action::KillWorker>().size(), 1u);
+  EXPECT_EQ(drive.all<action::KillWorker>()[0].number, 1);
+  EXPECT_EQ(Drive::of<action::StartWorker>(exit(1)).size(), 1u);
+}
+
+TEST_F(TrainingTest, WhoDoesNotLeaveTheGenerationIsLost) {
+  die(1);
+  ready(0, 4);
+  for (int second = 0; second <= 30; ++second) {
+    drive.pass(1s);
+    for (int number : {0, 2}) say(number, Heartbeat{4, "training"});
+  }
+  ASSERT_EQ(assignments().size(), 1u) << "worker 0 goes on alone";
+  EXPECT_EQ(drive.all<action::KillWorker>().back().number, 2);
+}
+
+TEST_F(TrainingTest, ANewcomerTakesPartWhereTheGrantsEnd) {
+  die(1);
+  ready(0, 4), ready(2, 4);
+  const auto welcomes = Drive::of<action::Welcome>(come(1));
+  ASSERT_EQ(welcomes.size(), 1u);
+  EXPECT_TRUE(welcomes[0].under_way);
+  drive.forget();
+  ready(1);
+  const auto leases = drive.leases();
+  ASSERT_EQ(leases.size(), 2u);
+  EXPECT_TRUE(leases[0].last && leases[0].regroup);
+  EXPECT_EQ(leases[0].end_step, 5);
+  take_steps(0, 4, 5);
+  ready(0, 5);
+  EXPECT_TRUE(assignments().empty());
+  const int losses = drive.state().restarts_in_row;
+  ready(2, 5);
+  ASSERT_EQ(assignments().size(), 3u);
+  EXPECT_EQ(assignments()[0].start_step, 5);
+  EXPECT_EQ(drive.state().restarts_in_row, losses) << "growth is no loss";
+}
+
+TEST_F(TrainingTest, TrainingWaitsBelowTheLeastNumber) {
+  drive.facts().min_workers = 3;
+  die(1);
+  ready(0, 4), ready(2, 4);
+  EXPECT_TRUE(assignments().empty());
+  come(1), ready(1);
+  ASSERT_EQ(assignments().size(), 3u);
+  EXPECT_EQ(assignments()[0].start_step, 4);
+}
+
+TEST_F(TrainingTest, TooFewThatNobodyWillJoinEndTheRun) {
+  drive.facts().min_workers = 3;
+  die(1);
+  ready(0, 4), ready(2, 4);
+  exit(1, 6);
+  EXPECT_EQ(drive.all<action::EndGroup>().size(), 1u);
+  for (int number : {0, 2}) die(number);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kFailed);
+  EXPECT_THAT(drive.ended().error.message, HasSubstr("2 workers of at least 3"));
+}
+
+TEST_F(TrainingTest, AStopWhileRegroupingStopsAtTheFirstStep) {
+  die(1);
+  drive.feed(event::StopRequested{"SIGINT"});
+  ready(0, 4), ready(2, 4);
+  const Lease lease = drive.leases().back();
+  EXPECT_TRUE(lease.last && lease.stop);
+  take_steps(0, 4, lease.end_step);
+  checkpoint(0, lease.end_step);
+  for (int number : {0, 2}) say(number, Finished{lease.end_step});
+  for (int number : {0, 1, 2}) exit(number, 0);
+  for (int number : {0, 2}) hang_up(number);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kStopped);
+}
+
+TEST_F(TrainingTest, AStopWhenNobodyIsLeftEndsAtOnce) {
+  drive.facts().max_restarts = 0;
+  drive.feed(event::StopRequested{"SIGINT"});
+  for (int number : {0, 1, 2}) hang_up(number);
+  for (int number : {0, 1, 2}) exit(number);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kStopped);
+}
+
+TEST_F(TrainingTest, NewcomersOfNoUseAreRefused) {
+  EXPECT_THAT(refusal(come(1)), HasSubstr("joined already"));
+  --comings_[1];
+  Hello hello;
+  hello.rank = 7, hello.world = 0, hello.group = "g1", hello.mesh = "here:1", hello.fingerprint = "cpu";
+  const auto refused = [&] { return refusal(drive.feed(event::WorkerCame{ConnectionId(999), hello})); };
+  EXPECT_THAT(refused(), HasSubstr("nobody launched a worker 7"));
+  hello.rank = 1, hello.group = "another";
+  EXPECT_THAT(refused(), HasSubstr("another group"));
+  hello.group = "g1", hello.world = 3;
+  EXPECT_THAT(refused(), HasSubstr("static"));
+  die(1);
+  ready(0, 4), ready(2, 4);
+  EXPECT_THAT(refusal(come(1, "another cpu")), HasSubstr("another cpu"));
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty()) << "the others go on";
+}
+
+TEST_F(ElasticTest, AStrangersWayOfComputingEndsNoRun) {
+  Hello stranger;
+  stranger.rank = 0, stranger.world = 0, stranger.group = "another", stranger.mesh = "here:1";
+  stranger.fingerprint = "another cpu";
+  come(0), ready(0);
+  EXPECT_THAT(refusal(drive.feed(event::WorkerCame{ConnectionId(999), stranger})), HasSubstr("another group"));
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty());
+}
+
+TEST_F(ElasticTest, AnotherWayOfComputingInTheFirstGroupEndsTheRun) {
+  come(0), come(1, "another cpu");
+  EXPECT_EQ(drive.all<action::EndGroup>().size(), 1u);
+  for (int number : {0, 1, 2}) exit(number, 143);
+  hang_up(0);
+  EXPECT_EQ(drive.ended().error.code, ErrorCode::kUsage);
+}
+
+TEST_F(ElasticTest, AWorkerThatRefusesToStartEndsARunThatHasNotBegun) {
+  exit(1, 3);
+  for (int number : {0, 2}) exit(number, 143);
+  EXPECT_EQ(drive.ended().error.code, ErrorCode::kData);
+  EXPECT_EQ(drive.ended().error.where, "RUN/logs/launcher.log");
+}
+
+TEST_F(TrainingTest, AWorkerThatRefusesToStartIsNotLaunchedAgain) {
+  die(1);
+  ready(0, 4), ready(2, 4);
+  drive.forget();
+  EXPECT_TRUE(Drive::of<action::StartWorker>(exit(1, 6)).empty());
+  take_steps(0, 4, 5);
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty()) << "the others go on";
+}
+
+TEST_F(TrainingTest, ANewcomerThatDoesNotComeIsLaunchedAgain) {
+  die(1);
+  ready(0, 4), ready(2, 4);
+  drive.forget();
+  for (int second = 0; second <= 181; ++second) {
+    drive.pass(1s);
+    for (int number : {0, 2}) say(number, Heartbeat{4, "training"});
+  }
+  ASSERT_EQ(drive.all<action::KillWorker>().size(), 1u);
+  EXPECT_EQ(drive.all<action::KillWorker>()[0].number, 1);
+  EXPECT_EQ(Drive::of<action::StartWorker>(exit(1)).size(), 1u);
+}
+
+TEST_F(TrainingTest, AnExitThatIsSeenBeforeTheEndOfItsConnectionWaitsForIt) {
+  EXPECT_TRUE(exit(1).empty());
+  take_steps(0, 4, 5);
+  drive.forget();
+  hang_up(1);
+  EXPECT_EQ(drive.all<action::StartWorker>().size(), 1u);
+  EXPECT_TRUE(drive.all<action::KillWorker>().empty()) << "it would hit the new one";
+}
+
+TEST_F(TrainingTest, TooManyLossesWithoutAStepEndTheRun) {
+  for (int number : {1, 2}) die(number);
+  ready(0, 4);
+  for (int loss = 0; loss < 2; ++loss) exit(1);
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty());
+  drive.forget();
+  exit(1), exit(2);
+  EXPECT_TRUE(drive.all<action::StartWorker>().empty()) << "not any more";
+  die(0);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kFailed);
+}
+
+TEST_F(TrainingTest, AnErrorOfItsOwnEndsTheRun) {
+  say(1, Failed{4, "the loss is not finite", "step 5", "lower the learning rate"});
+  EXPECT_EQ(drive.all<action::EndGroup>().size(), 1u);
+  for (int number : {0, 1, 2}) exit(number, 143), hang_up(number);
+  EXPECT_EQ(drive.ended().error.message, "the loss is not finite");
+  EXPECT_TRUE(drive.all<action::StartWorker>().empty());
+}
+
+TEST_F(ElasticTest, WhoHasFinishedIsDismissedWhenAllHave) {
+  begin(3);
+  take_steps(0, 0, 20);
+  checkpoint(0, 20);
+  drive.forget();
+  for (int number : {0, 1}) say(number, Finished{20});
+  hang_up(2), exit(2);
+  const auto dismissals = [&] {
+    int count = 0;
+    for (const auto& send : drive.all<action::Send>()) count += std::holds_alternative<Dismissal>(send.message) ? 1 : 0;
+    return count;
+  };
+  EXPECT_EQ(dismissals(), 0) << "the last evaluation is to be done again";
+  for (int number : {0, 1}) ready(number, 20);
+  ASSERT_EQ(assignments().size(), 2u);
+  EXPECT_TRUE(drive.leases().back().last);
+  EXPECT_FALSE(drive.leases().back().regroup);
+  for (int number : {0, 1}) say(number, Finished{20});
+  EXPECT_EQ(dismissals(), 2);
+  EXPECT_EQ(drive.all<action::KillWorker>().back().number, 2) << "the one that was launched again comes too late";
+  for (int number : {0, 1, 2}) exit(number, 0);
+  for (int number : {0, 1}) hang_up(number);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kFinished);
+}
+
+TEST_F(TrainingTest, AStepBeyondTheLeaseIsNoState) {
+  const auto actions = ready(1, 19);
+  ASSERT_EQ(Drive::of<action::Drop>(actions).size(), 1u);
+  EXPECT_EQ(Drive::of<action::Drop>(actions)[0].connection, connection(1));
+}
+
+TEST_F(TrainingTest, WhatWasSaidInAnEarlierGenerationChangesNothing) {
+  die(1);
+  ready(0, 4), ready(2, 4);
+  drive.forget();
+  for (const Message& message : {Message(StepDone{5, {{"kind", "train"}, {"step", 5}}}), Message(Ready{4, "aa"}),
+                                 Message(PartWritten{4, "a", 1, std::string(64, 'a'), 1}), Message(Finished{20})})
+    EXPECT_TRUE(drive.feed(event::WorkerSaid{connection(0), Generation(1), message}).empty()) << message_name(message);
+  EXPECT_EQ(drive.state().phase, GroupPhase::kTraining);
+}
+
+}  // namespace
+}  // namespace plumbline
