@@ -166,7 +166,7 @@ Status answer_all(std::istream& in, std::ostream& out, at::Device device, int th
   PLUMBLINE_ASSIGN(const GenerationTask task, generation_task_from_json(json, where));
   PLUMBLINE_ASSIGN(const auto tokenizer, tokenizer_beside(task.model));
   PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
-  model->parameters().refresh();  // Before threads share it.
+  const auto packed = model->packed();  // Before threads share the model, and for all its batches.
   if (model->config().vocab_size < tokenizer->vocab_size())
     return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +
                           " is smaller than that of the tokenizer \"" + tokenizer->name() + "\", " +

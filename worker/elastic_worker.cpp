@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "common/config/loopback.hpp"
 #include "worker/collective/nccl_group.hpp"
 #include "worker/collective/tcp_mesh.hpp"
 #include "worker/device.hpp"
@@ -13,6 +14,9 @@
 namespace plumbline {
 
 namespace {
+
+/// Where workers of several hosts listen. Others are told the address by which this one reaches the coordinator.
+constexpr const char* kEverywhere = "0.0.0.0";
 
 /// The group of one generation: TCP brings the ranks together, and NCCL takes over between GPUs.
 struct Group {
@@ -58,6 +62,7 @@ class ElasticWorker {
     MeshPlace place;
     place.rank = assignment.rank, place.addresses = assignment.mesh, place.generation = assignment.generation;
     place.key = assignment.key;
+    place.encrypted = !is_loopback(context_.config.control.bind);
     Group group;
     PLUMBLINE_ASSIGN(group.ranks, make_tcp_collective(place, listener_, context_.session.interrupt()));
     if (context_.device.is_cpu() || assignment.world == 1) return group;
@@ -83,7 +88,7 @@ class ElasticWorker {
 Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, int number) {
   PLUMBLINE_ASSIGN(const at::Device device, device_of_worker(config.workers.device, number, config.workers.count));
   const std::string fingerprint = numeric_fingerprint(device, config.workers.threads, precision_of(config.train));
-  PLUMBLINE_ASSIGN(const MeshListener listener, MeshListener::open(config.control.bind));
+  PLUMBLINE_ASSIGN(const MeshListener listener, MeshListener::open(is_loopback(config.control.bind) ? config.control.bind : kEverywhere));
   const char* group = std::getenv("PLUMBLINE_GROUP");
   Hello hello = introduce(group != nullptr ? group : "", fingerprint);
   hello.rank = number, hello.world = 0, hello.mesh = listener.address();

@@ -175,6 +175,7 @@ std::vector<std::int64_t> judged_rows(const HeldOut& held_out) {
 
 Result<Json> judged_metrics(const T5& model, const HeldOut& held_out, Collective& collective) {
   const at::NoGradGuard no_grad;
+  const auto packed = model.packed();  // For all its batches.
   const Split& split = held_out.dataset->held_out();
   const auto& norms = held_out.dataset->info().norms;
   std::vector<std::unique_ptr<Judge>> judges;
@@ -229,6 +230,7 @@ Result<Json> judged_metrics(const T5& model, const HeldOut& held_out, Collective
 
 Result<std::vector<EvaluationRow>> evaluate_rows(const T5& model, const HeldOut& held_out, Collective& collective) {
   const at::NoGradGuard no_grad;
+  const auto packed = model.packed();  // For all its batches.
   const Split& split = held_out.dataset->held_out();
   const EvaluateConfig& settings = held_out.config->evaluate;
   const auto generated = held_out_rows(split, held_out.norms.size(), settings.generations, held_out.config->seed);

@@ -141,6 +141,7 @@ Status sample(const SamplingTask& task, SamplingShare share, const fs::path& out
   PLUMBLINE_ASSIGN(const Dataset dataset, Dataset::open(task.data, Verify::kSizes));
   PLUMBLINE_ASSIGN(const auto batches, sampling_batches(dataset, task));
   PLUMBLINE_ASSIGN(const auto model, load_model(task.model, device));
+  const auto packed = model->packed();  // For all its batches.
   if (model->config().vocab_size < dataset.info().vocab_size)
     return data_error("the model's vocabulary of " + std::to_string(model->config().vocab_size) +
                           " is smaller than the dataset's of " + std::to_string(dataset.info().vocab_size),

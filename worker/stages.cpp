@@ -4,6 +4,7 @@
 
 #include "common/config/adapter_config.hpp"
 #include "common/core/clock.hpp"
+#include "common/data/used_sides.hpp"
 #include "common/record/evaluation.hpp"
 #include "common/record/snapshot.hpp"
 #include "worker/checkpoint/checkpoint.hpp"

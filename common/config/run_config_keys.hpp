@@ -223,9 +223,9 @@ template <class Visitor>
 void describe(Visitor& v, WorkersConfig& c) {
   v.key("count", c.count, Bounds{.min = 1, .max = 4096}, "workers; `--workers` sets it too");
   v.key(
-      "launcher", c.launcher, Choices{{"auto", "local", "mpirun", "external"}},
+      "launcher", c.launcher, Choices{{"auto", "local", "mpirun", "srun", "external"}},
       "what starts them: local (on this machine, each by itself: when one dies the others go on), mpirun (one group, "
-      "started again as a whole), external (a person does); auto takes local, or mpirun for several workers where they "
+      "started again as a whole), srun (as local, on the hosts of a Slurm job), external (a person does); auto takes local, or mpirun for several workers where they "
       "may compute on GPUs; `--launcher` sets it too");
   v.key("min", c.min, Bounds{.min = 1, .max = 1e6},
         "with launcher local: training waits for others when fewer are left; at most `count`");

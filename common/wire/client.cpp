@@ -126,6 +126,9 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& run_di
   const Deadline deadline = after(timeout);
   PLUMBLINE_ASSIGN(const Credentials credentials, read_credentials(run_dir));
   PLUMBLINE_ASSIGN(Connection connection, open_connection(run_dir, credentials, deadline));
+  constexpr std::string_view kEverywhere = "0.0.0.0:";
+  if (hello.mesh.starts_with(kEverywhere))
+    hello.mesh = connection.stream().local_address() + hello.mesh.substr(kEverywhere.size() - 1);
   PLUMBLINE_ASSIGN(Welcome welcome, introduce(connection, hello, run_dir, deadline));
   const Generation generation = welcome.generation;
   return ControlClient(std::unique_ptr<State>(

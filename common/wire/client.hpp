@@ -14,6 +14,7 @@ namespace plumbline {
 class ControlClient {
  public:
   /// Reads coordinator.json and secret in `run_dir`, connects, says `hello`, waits to be welcomed.
+  /// A mesh address of 0.0.0.0 is said as the address by which this connection reaches the coordinator.
   /// Errors: environment error when no coordinator answers; usage error when the secret is refused.
   static Result<ControlClient> connect(const std::filesystem::path& run_dir, Hello hello,
                                        std::chrono::milliseconds timeout);

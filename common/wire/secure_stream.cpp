@@ -1,5 +1,9 @@
 #include "common/wire/secure_stream.hpp"
 
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <array>
 #include <utility>
 
 namespace plumbline {
@@ -20,6 +24,17 @@ Result<SecureStream> SecureStream::connect(const std::string& host, int port, co
 
 SecureStream::SecureStream(FileDescriptor socket, const TlsContext& context, TlsSide side)
     : socket_(std::move(socket)), session_(std::make_unique<TlsSession>(socket_.get(), context, side)) {}
+
+std::string SecureStream::local_address() const {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  std::array<char, NI_MAXHOST> host{};
+  if (::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(), nullptr, 0,
+                    NI_NUMERICHOST) != 0)
+    return {};
+  return host.data();
+}
 
 Status SecureStream::shake_hands(Deadline deadline) {
   for (;;) {

@@ -37,6 +37,8 @@ class SecureStream {
   [[nodiscard]] TlsSession& session() { return *session_; }
   [[nodiscard]] int descriptor() const { return socket_.get(); }
   [[nodiscard]] TlsEnd end() const { return session_->end(); }
+  /// This end's address, as the other end may see it: "10.0.0.7"; empty where the system does not say.
+  [[nodiscard]] std::string local_address() const;
 
  private:
   FileDescriptor socket_;

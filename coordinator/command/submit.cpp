@@ -40,20 +40,21 @@ struct Plan {
 };
 
 Status check_nodes(const SubmitOptions& options) {
-  if (options.nodes == 1) return {};
-  return usage_error(
-      fmt::format("a run cannot have {} nodes yet: its workers are one mpirun group on one node", options.nodes),
-      "--nodes",
-      "Several nodes need workers that srun starts and that come and go, which this version does not "
-      "have. Ask for one node with more workers or GPUs, or try several settings side by side with "
-      "--sweep.");
+  if (options.nodes == 1 || options.gpus == 0) return {};
+  return usage_error(fmt::format("GPUs of {} nodes cannot train one run yet", options.nodes), "--nodes",
+                     "Ask for one node with more GPUs, for nodes without any, or try several settings side by side "
+                     "with --sweep.");
 }
 
 Result<std::vector<Override>> overrides_of(const SubmitOptions& options) {
   PLUMBLINE_ASSIGN(auto overrides, parse_overrides(options.set));
   if (!options.data.empty()) overrides.push_back(text_override("data", options.data));
   const int workers = options.workers > 0 ? options.workers : options.gpus;
-  if (workers > 0) overrides.push_back({"workers.count", std::to_string(workers)});
+  if (workers > 0) overrides.push_back({"workers.count", std::to_string(workers * options.nodes)});
+  if (options.nodes > 1) {  // before the user's own, which may know a better address
+    overrides.insert(overrides.begin(), text_override("control.bind", "0.0.0.0"));
+    overrides.insert(overrides.begin(), text_override("workers.launcher", "srun"));
+  }
   return overrides;
 }
 
@@ -78,6 +79,10 @@ Result<Plan> plan_of(const SubmitOptions& options) {
     if (config.workers.launcher == "external")
       return usage_error("a job cannot wait for workers that a person starts", "workers.launcher",
                          "Set it to auto: --set workers.launcher=auto.");
+    if (config.workers.count < options.nodes)
+      return usage_error(fmt::format("{} workers leave nodes without one: {} are asked for", config.workers.count,
+                                     options.nodes),
+                         "--nodes", "Say --workers-per-node.");
     const bool alone = options.sweep.empty();
     if (!alone) config.name += " " + one.name;
     plan.runs.push_back({alone ? plan.base : plan.base / one.name, std::move(config), one.overrides});
@@ -113,6 +118,7 @@ BatchJob job_of(const SubmitOptions& options, const Plan& plan) {
   job.output = percent_escaped(plan.base.string()) + output.string().substr(plan.base.string().size());
   job.plumbline = fs::read_symlink("/proc/self/exe", ec).string();
   job.workers = plan.runs.front().config.workers.count;
+  job.nodes = options.nodes;
   job.threads = plan.runs.front().config.workers.threads;
   job.gpus = options.gpus;
   job.warning_seconds = options.warning;
@@ -201,12 +207,12 @@ void add_submit(CLI::App& app, CommandBody& body) {
                    "A run for each of the values: --sweep key=a,b,c (repeatable: every combination), as one job "
                    "array")
       ->take_all();
-  command->add_option("--nodes", options->nodes, "Nodes of a run; one, for now")->check(CLI::Range(1, 100000));
+  command->add_option("--nodes", options->nodes, "Nodes of a run; several: of CPUs alone, and the run outlives the loss of all but the first")->check(CLI::Range(1, 100000));
   command->add_option("--gpus-per-node", options->gpus, "GPUs; each worker takes one. 0: CPUs alone")
       ->check(CLI::Range(0, 64));
   command
       ->add_option("--workers-per-node", options->workers,
-                   "Workers; by default as many as GPUs, or the configuration's workers.count")
+                   "Workers of each node; by default as many as GPUs, or the configuration's workers.count in all")
       ->check(CLI::Range(1, 1024));
   command->add_option("--time", options->time, "Time limit, as Slurm writes it: 90 (minutes), 8:00:00, 2-12");
   command->add_option("--partition", options->partition, "Partition");

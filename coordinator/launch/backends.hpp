@@ -16,6 +16,8 @@ struct WorkerCommand {
 
 std::unique_ptr<Launcher> make_local_launcher(WorkerCommand command);
 std::unique_ptr<Launcher> make_mpirun_launcher(WorkerCommand command);
+/// `workers` in all, `threads` compute threads each.
+std::unique_ptr<Launcher> make_srun_launcher(WorkerCommand command, int workers, int threads);
 std::unique_ptr<Launcher> make_external_launcher(WorkerCommand command);
 
 }  // namespace plumbline

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "common/config/loopback.hpp"
 #include "coordinator/launch/backends.hpp"
 #include "coordinator/launch/process.hpp"
 
@@ -37,6 +38,16 @@ bool may_use_gpus(const WorkersConfig& workers) {
   return workers.device == "cuda" || (workers.device == "auto" && fs::exists("/dev/nvidia0", ignored));
 }
 
+/// Workers on other hosts cannot reach a coordinator that listens on this one alone.
+Status check_reach(const RunConfig& config) {
+  if (config.workers.device == "cuda")
+    return usage_error("the launcher srun starts workers on CPUs", "workers.device",
+                       "On the GPUs of one host take mpirun: --launcher mpirun.");
+  if (!is_loopback(config.control.bind)) return {};
+  return usage_error("workers on other hosts cannot reach a coordinator that listens on " + config.control.bind,
+                     "control.bind", "Set it to 0.0.0.0, or to an address that the other hosts see.");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int workers, const RunLayout& layout) {
@@ -52,9 +63,13 @@ Result<std::unique_ptr<Launcher>> make_launcher(const RunConfig& config, int wor
   if (name == "auto") name = workers > 1 && may_use_gpus(config.workers) ? "mpirun" : "local";
   if (name == "local") return make_local_launcher(std::move(command));
   if (name == "mpirun") return make_mpirun_launcher(std::move(command));
+  if (name == "srun") {
+    PLUMBLINE_TRY(check_reach(config));
+    return make_srun_launcher(std::move(command), workers, config.workers.threads);
+  }
   if (name == "external") return make_external_launcher(std::move(command));
   return usage_error(fmt::format("there is no launcher {}", name), "workers.launcher",
-                     "The launchers are auto, local, mpirun and external.");
+                     "The launchers are auto, local, mpirun, srun and external.");
 }
 
 }  // namespace plumbline

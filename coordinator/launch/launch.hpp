@@ -59,7 +59,7 @@ struct LaunchRequest {
 class Launcher {
  public:
   virtual ~Launcher() = default;
-  [[nodiscard]] virtual std::string name() const = 0;  ///< "local", "mpirun", "external"
+  [[nodiscard]] virtual std::string name() const = 0;  ///< "local", "mpirun", "srun", "external"
   /// Each call of start() starts one worker of a group whose workers come and go; otherwise a whole group.
   [[nodiscard]] virtual bool elastic() const { return false; }
   /// Can it work here? An environment error that says what to install when not (no mpirun: "openmpi-bin").

@@ -256,7 +256,7 @@ std::vector<std::int64_t> living_workers(const fs::path& run) {
   return living;
 }
 
-std::vector<std::string> worker_environment(const std::string& group) {
+std::vector<std::string> worker_environment(const std::string& group, KeepSlurm keep) {
   const bool inside_mpi = std::getenv("PMIX_RANK") != nullptr || std::getenv("OMPI_COMM_WORLD_RANK") != nullptr;
   constexpr std::array<std::string_view, 6> kLaunchers = {"OMPI_", "ORTE_", "PMIX_", "PMI_", "PRTE_", "SLURM_"};
   std::vector<std::string> kept;
@@ -264,6 +264,10 @@ std::vector<std::string> worker_environment(const std::string& group) {
     const std::string_view variable = *entry;
     const bool of_launcher = std::any_of(kLaunchers.begin(), kLaunchers.end(),
                                          [&](std::string_view prefix) { return variable.starts_with(prefix); });
+    if (keep == KeepSlurm::kYes && variable.starts_with("SLURM_")) {
+      kept.emplace_back(variable);
+      continue;
+    }
     const bool personal = variable.starts_with("OMPI_MCA_") && !inside_mpi;
     if ((!of_launcher || personal) && !variable.starts_with("PLUMBLINE_GROUP=")) kept.emplace_back(variable);
   }

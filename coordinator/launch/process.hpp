@@ -26,7 +26,9 @@ Result<std::unique_ptr<WorkerGroup>> start_process(const ProcessSpec& spec);
 /// This process's environment for workers of `group`: with PLUMBLINE_GROUP, and without what an outer mpirun, srun or
 /// batch job left there, which would make a new mpirun, or a worker, take itself for a part of that one. OMPI_MCA_
 /// settings are kept unless an outer launcher set them: a person's own are meant for our mpirun too.
-std::vector<std::string> worker_environment(const std::string& group);
+/// `keep`: for srun, which is told by SLURM_ variables which job it is in.
+enum class KeepSlurm { kNo, kYes };
+std::vector<std::string> worker_environment(const std::string& group, KeepSlurm keep = KeepSlurm::kNo);
 
 /// $PLUMBLINE_WORKER_PROGRAM, else the one beside this program.
 std::filesystem::path worker_program();

@@ -60,9 +60,10 @@ std::string directives(const BatchJob& job) {
   std::replace_if(
       name.begin(), name.end(), [](char c) { return c == '"' || c == '\\' || c == ' '; }, '_');
   add("job-name", name);
-  add("nodes", "1");
-  add("ntasks-per-node", std::to_string(job.workers));  // a task, a worker
+  add("nodes", std::to_string(job.nodes));
+  add("ntasks-per-node", std::to_string((job.workers + job.nodes - 1) / job.nodes));  // a task, a worker
   add("cpus-per-task", std::to_string(job.threads));
+  if (job.nodes > 1) add("no-kill", "");  // The loss of a node is the run's to survive.
   if (job.gpus > 0) add("gpus-per-node", std::to_string(job.gpus));
   if (job.array) add("array", fmt::format("0-{}", job.runs.size() - 1));
   if (!job.time.empty()) add("time", job.time);

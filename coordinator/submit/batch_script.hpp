@@ -17,7 +17,8 @@ struct BatchJob {
   std::string script;                         ///< where the script will lie
   std::string output;                         ///< of the job, with Slurm's %j, %A and %a
   std::string plumbline;                      ///< the program, absolute
-  int workers = 1, threads = 1;               ///< of one run; compute threads of a worker
+  int nodes = 1;
+  int workers = 1, threads = 1;               ///< of one run, on all its nodes; compute threads of a worker
   int gpus = 0;                               ///< of the node
   int warning_seconds = 120;                  ///< before the time limit
   bool requeue = false;                       ///< go back into the queue behind the warning, and when preempted

@@ -128,23 +128,30 @@ class Cluster:
     def start_node(self, node):
         self.start(f"slurmd.{node}", "-D", "-N", node, program="slurmd")
 
-    def lose_node(self, node, job):
-        """Kills a node's daemon and, before any of them can say a word, the processes of its job."""
+    def lose_node(self, node, job, only_there=False):
+        """Kills a node's daemon and, before any of them can say a word, the processes of its job (`only_there`: on this node)."""
         daemon = self.daemons.pop(f"slurmd.{node}")
         daemon.kill()
         daemon.wait()
-        for pid in self.processes_of(job):
+        for pid in self.processes_of(job, node if only_there else None):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
 
     @staticmethod
-    def processes_of(job):
-        """slurmstepd first: it would tell of the others' end."""
+    def processes_of(job, node=None):
+        """slurmstepd first: it would tell of the others' end. `node`: of those that Slurm started there alone."""
         steps, others = [], []
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
+                if node is not None:
+                    there = f"SLURMD_NODENAME={node}".encode() in (process / "environ").read_bytes().split(b"\0")
+                    parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                    if there and (process / "cmdline").read_bytes().split(b"\0")[0].endswith(b"plumbline-worker"):
+                        others.append(int(process.name))
+                        steps.append(int(parent))
+                    continue
                 if (process / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
                     steps.append(int(process.name))
                 elif f"SLURM_JOB_ID={job}".encode() in (process / "environ").read_bytes().split(b"\0"):

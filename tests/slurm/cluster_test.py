@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,35 @@ class OnACluster(unittest.TestCase):
         self.addCleanup(self.cluster.restore_node, node)
         self.wait(lambda: self.cluster.state(job) in ("PENDING", "RUNNING") and self.resumptions(run), "the run on another node", 180)
         self.ends_exactly(job, run)
+
+    def test_several_nodes(self):
+        job, run = self.submit("wide", "--nodes", 3)
+        self.trains(run)
+        status = json.loads(self.call("status", job, "--json"))
+        self.assertEqual(len(status["workers"]), 6)
+        config = (run / "config.yaml").read_text()
+        self.assertIn("launcher: srun", config)
+        self.ends_exactly(job, run)
+        self.assertEqual(len(journal(run, "generation_started")), 1)
+
+    def test_a_worker_of_several_nodes_that_dies(self):
+        job, run = self.submit("wounded", "--nodes", 2)
+        self.trains(run)
+        worker = json.loads(self.call("status", job, "--json"))["workers"][-1]
+        os.kill(worker["pid"], signal.SIGKILL)
+        self.ends_exactly(job, run)
+        self.assertEqual([entry["data"]["worker"] for entry in journal(run, "worker_lost")], [worker["worker"]])
+        self.assertIn("regrouped", [entry["data"]["reason"] for entry in journal(run, "generation_started")])
+
+    def test_a_node_of_several_that_dies(self):
+        job, run = self.submit("halved", "--nodes", 2)
+        self.trains(run)
+        first, second = sorted(self.cluster.run("scontrol", "show", "hostnames", self.cluster.run("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()).split())
+        self.cluster.lose_node(second, job, only_there=True)
+        self.addCleanup(self.cluster.restore_node, second)
+        self.ends_exactly(job, run)
+        self.assertEqual(len(journal(run, "worker_lost")), 2, f"both of {second}'s, none of {first}'s")
+        self.assertEqual(self.resumptions(run), [], "nobody went back to a checkpoint")
 
 
 if __name__ == "__main__":

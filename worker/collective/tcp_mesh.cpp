@@ -10,10 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <system_error>
 
 #include "common/core/check.hpp"
-#include "common/wire/connection.hpp"
+#include "common/wire/secure_stream.hpp"
 #include "worker/collective/tcp_transfers.hpp"
 
 namespace plumbline {
@@ -33,6 +34,7 @@ struct Greeting {
   std::uint32_t rank = 0, world = 0;
   std::array<char, kKeyDigits> key{};
 };
+constexpr std::int64_t kGreetingBytes = sizeof(Greeting);
 static_assert(sizeof(Greeting) == 88, "no padding: it is sent as it lies in memory");
 
 std::string reason(int error) { return std::generic_category().message(error); }
@@ -45,18 +47,21 @@ class Gathering {
         listener_(listener),
         interrupt_(interrupt),
         deadline_(std::chrono::steady_clock::now() + place.timeout),
-        sockets_(place.addresses.size()) {}
+        links_(place.addresses.size()) {}
 
-  Result<std::vector<FileDescriptor>> come_together() {
+  Result<std::vector<MeshLink>> come_together() {
+    if (place_.encrypted) {
+      PLUMBLINE_ASSIGN(tls_, TlsContext::make(place_.key));
+    }
     for (int peer = 0; peer < place_.rank; ++peer) PLUMBLINE_TRY(call(peer));
     while (missing() > 0) PLUMBLINE_TRY(answer_one());
-    return std::move(sockets_);
+    return std::move(links_);
   }
 
  private:
   [[nodiscard]] int missing() const {
     return static_cast<int>(
-        std::count_if(sockets_.begin() + place_.rank + 1, sockets_.end(), [](const auto& socket) { return !socket; }));
+        std::count_if(links_.begin() + place_.rank + 1, links_.end(), [](const auto& link) { return !link; }));
   }
 
   [[nodiscard]] Greeting greeting() const {
@@ -78,15 +83,14 @@ class Gathering {
     const std::size_t colon = address.rfind(':');
     PLUMBLINE_ASSIGN(FileDescriptor socket,
                      connect_to_host(address.substr(0, colon), std::atoi(address.c_str() + colon + 1), deadline_));
-    tune(socket);
-    const Greeting ours = greeting();
+    PLUMBLINE_ASSIGN(MeshLink link, link_over(std::move(socket), TlsSide::kClient, deadline_));
     Greeting theirs;
-    PLUMBLINE_TRY(say(socket, ours));
-    PLUMBLINE_TRY(hear(socket, theirs, deadline_));
+    PLUMBLINE_TRY(say(link, greeting()));
+    PLUMBLINE_TRY(hear(link, theirs, deadline_));
     if (!is_ours(theirs) || theirs.rank != static_cast<std::uint32_t>(peer))
       return run_error("whoever answers at " + address + " is not rank " + std::to_string(peer) + " of this generation",
                        kWhere);
-    sockets_[static_cast<std::size_t>(peer)] = std::move(socket);
+    links_[static_cast<std::size_t>(peer)] = std::move(link);
     return {};
   }
 
@@ -98,18 +102,25 @@ class Gathering {
       if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return {};
       return run_error("no connection can be accepted: " + reason(errno), kWhere);
     }
-    tune(socket);
-    Greeting theirs;
     const auto patience = std::min(deadline_, std::chrono::steady_clock::now() + std::chrono::seconds(1));
-    if (hear(socket, theirs, patience).has_error() || !is_ours(theirs)) {
-      if (interrupt_.raised()) return interrupted();
-      return {};
-    }
+    auto link = link_over(std::move(socket), TlsSide::kServer, patience);
+    Greeting theirs;
+    const bool greets = link.has_value() && hear(*link, theirs, patience).has_value();
+    if (interrupt_.raised()) return interrupted();
+    if (!greets || !is_ours(theirs)) return {};
     const auto rank = static_cast<std::size_t>(theirs.rank);
-    if (theirs.rank <= static_cast<std::uint32_t>(place_.rank) || sockets_[rank]) return {};
-    if (say(socket, greeting()).has_error()) return {};
-    sockets_[rank] = std::move(socket);
+    if (theirs.rank <= static_cast<std::uint32_t>(place_.rank) || links_[rank]) return {};
+    if (say(*link, greeting()).has_error()) return {};
+    links_[rank] = std::move(*link);
     return {};
+  }
+
+  Result<MeshLink> link_over(FileDescriptor socket, TlsSide side, Deadline deadline) const {
+    tune(socket);
+    if (!tls_) return MeshLink(std::move(socket));
+    SecureStream stream(std::move(socket), *tls_, side);
+    PLUMBLINE_TRY(stream.shake_hands(deadline));
+    return MeshLink(std::move(stream));
   }
 
   static void tune(const FileDescriptor& socket) {
@@ -131,21 +142,23 @@ class Gathering {
       if (ready > 0 && polled[0].revents != 0) return {};
     }
   }
-  Status say(const FileDescriptor& socket, const Greeting& greeting) const {
-    // A new connection's buffer takes it whole.
-    const ssize_t sent = ::send(socket.get(), &greeting, sizeof greeting, MSG_NOSIGNAL);
-    if (sent == static_cast<ssize_t>(sizeof greeting)) return {};
-    return run_error("another rank cannot be talked to: " + reason(errno), kWhere);
+  Status say(MeshLink& link, const Greeting& greeting) const {
+    const auto* from = reinterpret_cast<const char*>(&greeting);
+    for (std::int64_t at = 0; at < kGreetingBytes;) {
+      const MeshLink::Step step = link.write(from + at, kGreetingBytes - at, /*more=*/false);
+      if (step.lost) return run_error("another rank hung up", kWhere);
+      at += step.bytes;
+      if (step.wait != 0) PLUMBLINE_TRY(wait(link.descriptor(), step.wait, deadline_, "another rank does not listen"));
+    }
+    return {};
   }
-  Status hear(const FileDescriptor& socket, Greeting& greeting, Deadline deadline) const {
+  Status hear(MeshLink& link, Greeting& greeting, Deadline deadline) const {
     auto* to = reinterpret_cast<char*>(&greeting);
-    for (std::size_t at = 0; at < sizeof greeting;) {
-      PLUMBLINE_TRY(wait(socket.get(), POLLIN, deadline, "another rank says nothing"));
-      const ssize_t got = ::recv(socket.get(), to + at, sizeof greeting - at, 0);
-      if (got > 0)
-        at += static_cast<std::size_t>(got);
-      else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-        return run_error("another rank hung up", kWhere);
+    for (std::int64_t at = 0; at < kGreetingBytes;) {
+      const MeshLink::Step step = link.read(to + at, kGreetingBytes - at);
+      if (step.lost) return run_error("another rank hung up", kWhere);
+      at += step.bytes;
+      if (step.wait != 0) PLUMBLINE_TRY(wait(link.descriptor(), step.wait, deadline, "another rank says nothing"));
     }
     return {};
   }
@@ -154,7 +167,8 @@ class Gathering {
   const MeshListener& listener_;
   const Interrupt& interrupt_;
   Deadline deadline_;
-  std::vector<FileDescriptor> sockets_;
+  std::optional<TlsContext> tls_;
+  std::vector<MeshLink> links_;
 };
 
 class TcpCollective final : public Collective {
@@ -248,9 +262,9 @@ Result<MeshListener> MeshListener::open(const std::string& host) {
 Result<std::unique_ptr<Collective>> make_tcp_collective(const MeshPlace& place, const MeshListener& listener,
                                                         const Interrupt& interrupt) {
   if (place.key.size() != kKeyDigits) return run_error("the mesh's key is not of 64 digits", kWhere);
-  PLUMBLINE_ASSIGN(auto sockets, Gathering(place, listener, interrupt).come_together());
+  PLUMBLINE_ASSIGN(auto links, Gathering(place, listener, interrupt).come_together());
   return std::unique_ptr<Collective>(
-      std::make_unique<TcpCollective>(TcpTransfers(std::move(sockets), place.rank, interrupt)));
+      std::make_unique<TcpCollective>(TcpTransfers(std::move(links), place.rank, interrupt)));
 }
 
 }  // namespace plumbline

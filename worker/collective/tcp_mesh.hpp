@@ -3,8 +3,8 @@
 // processes: that is what lets survivors keep their weights. Only tcp_mesh.cpp and tcp_transfers.cpp touch its sockets.
 //
 // A mesh belongs to one generation. Whoever connects says the generation and the key that the coordinator gave to its
-// members alone; anything else is closed. Every transfer begins with its number and size, so ranks that do not agree on
-// what they do are found out instead of adding wrong bytes.
+// members alone; anything else is closed. Between hosts that key is TLS's too. Every transfer begins with its number
+// and size, so ranks that do not agree on what they do are found out instead of adding wrong bytes.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -38,6 +38,7 @@ struct MeshPlace {
   std::vector<std::string> addresses;  ///< "host:port", by rank
   Generation generation;
   std::string key;                            ///< 64 hex digits, the same for all ranks and for nobody else
+  bool encrypted = false;                     ///< TLS under that key; all ranks alike
   std::chrono::milliseconds timeout{10'000};  ///< for the mesh to come together
 };
 

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/core/file_descriptor.hpp"
 #include "common/core/result.hpp"
 #include "worker/collective/interrupt.hpp"
+#include "worker/collective/mesh_link.hpp"
 
 namespace plumbline {
 
@@ -21,22 +21,22 @@ struct MutablePiece {
 
 class TcpTransfers {
  public:
-  /// `sockets` by rank, non-blocking and connected; the own rank's is empty.
-  TcpTransfers(std::vector<FileDescriptor> sockets, int rank, const Interrupt& interrupt)
-      : sockets_(std::move(sockets)), rank_(rank), interrupt_(interrupt) {}
+  /// `links` by rank; the own rank's is none.
+  TcpTransfers(std::vector<MeshLink> links, int rank, const Interrupt& interrupt)
+      : links_(std::move(links)), rank_(rank), interrupt_(interrupt) {}
 
   /// Sends sends[p] to rank p and receives receives[p] from it, for every other rank. A peer's end of file, an
   /// interrupt, or a transfer that is not the one expected is a run error and ends the mesh.
   Status exchange(const std::vector<Piece>& sends, const std::vector<MutablePiece>& receives);
   [[nodiscard]] bool broken() const { return broken_; }
   [[nodiscard]] int rank() const { return rank_; }
-  [[nodiscard]] int size() const { return static_cast<int>(sockets_.size()); }
+  [[nodiscard]] int size() const { return static_cast<int>(links_.size()); }
 
  private:
-  /// Closes all sockets, so that the others notice too.
+  /// Closes all links, so that the others notice too.
   Error give_up(const std::string& why);
 
-  std::vector<FileDescriptor> sockets_;
+  std::vector<MeshLink> links_;
   int rank_;
   const Interrupt& interrupt_;
   std::uint64_t exchanges_ = 0;

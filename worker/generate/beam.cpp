@@ -48,7 +48,7 @@ std::vector<Hypothesis> generate_beams(const T5& model, const at::Tensor& source
   std::vector<BeamSet> sets(B, BeamSet(search));
   std::vector<std::size_t> sources(B);
   std::iota(sources.begin(), sources.end(), 0);
-  auto cache = model.start_cache(model.encode(source_BS, source_mask_BS), source_mask_BS);
+  auto cache = model.start_cache(model.read(source_BS, source_mask_BS), source_mask_BS);
   at::Tensor token_L = at::full({source_BS.size(0)}, kPadToken, source_BS.options());
   for (;;) {
     const at::Tensor log_probs_LV = at::log_softmax(model.step(*cache, token_L), -1).to(at::kCPU).contiguous();

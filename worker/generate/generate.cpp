@@ -69,7 +69,7 @@ std::vector<Generated> generate(const T5& model, const at::Tensor& source_BS, co
   const at::NoGradGuard no_grad;
   std::vector<Generated> written(outputs.size());
   if (outputs.empty() || decoding.max_new_tokens <= 0) return written;
-  auto cache = model.start_cache(model.encode(source_BS, source_mask_BS), source_mask_BS);
+  auto cache = model.start_cache(model.read(source_BS, source_mask_BS), source_mask_BS);
   if (const at::Tensor rows = rows_of(outputs, source_BS.size(0), source_BS.device()); rows.defined())
     model.keep_rows(*cache, rows);
   Chooser chooser(decoding, outputs, constraint);

@@ -64,8 +64,7 @@ LowRank Adapter::beside(const std::string& weight) const {
 
 at::Tensor Adapter::merged(const std::string& weight, const at::Tensor& w) const {
   const at::NoGradGuard no_grad;
-  const LowRank pair = beside(weight);
-  return at::addmm(w, pair.master_b_OR, pair.master_a_RI, 1, pair.scale);
+  return beside(weight).merged_with(w);
 }
 
 Status save_adapter(const Adapter& adapter, const std::filesystem::path& folder) {

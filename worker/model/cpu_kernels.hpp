@@ -16,6 +16,11 @@ struct Bf16 {
   std::uint16_t bits;
 };
 
+/// Elements from one position, row or head of written keys to the next.
+struct WrittenStrides {
+  std::int64_t position, row, head;
+};
+
 template <class T>
 struct CpuKernelsOf {
   /// y = x * inverse * weight, inverse = 1/sqrt(mean(x^2) + epsilon): x fp32 [rows,D] -> y [rows,D], inverse [rows].
@@ -42,11 +47,11 @@ struct CpuKernelsOf {
   /// In place on dp: ds = p * (dp - sum(dp * p)); what it is goes into dbias too (fp32 rows of S, added; null: not).
   void (*softmax_backward)(T* dp, const T* p, std::int64_t rows, std::int64_t S, float* dbias,
                            std::int64_t bias_stride);
-  /// Attention of one query a row, for rows [begin, end), with keys and values that stay where they were written. Those
-  /// of position l and row r are row origin[l * origin_stride + r] of block l, which is `block` elements behind block
-  /// 0; all heads of a row lie side by side, [H,K]. Scores get bias[h * bias_stride + l] (null: 0) and mask[origin[r] *
-  /// L + l] (null: 0). q, out: [rows,H*K].
-  void (*attend)(const T* q, const T* keys, const T* values, std::int64_t block, const std::int32_t* origin,
+  /// Attention of one query a row, for rows [begin, end), with keys and values that stay where they were written:
+  /// those of position l, row r and head h begin at element l * strides.position + origin[l * origin_stride + r] *
+  /// strides.row + h * strides.head. Scores get bias[h * bias_stride + l] (null: 0) and mask[origin[r] * L + l] (null:
+  /// 0). q, out: [rows,H*K].
+  void (*attend)(const T* q, const T* keys, const T* values, WrittenStrides strides, const std::int32_t* origin,
                  std::int64_t origin_stride, const float* bias, std::int64_t bias_stride, const float* mask,
                  std::int64_t begin, std::int64_t end, std::int64_t L, std::int64_t H, std::int64_t K, T* out);
   /// y = residual + x (fp32 + T); y may be residual.

@@ -42,8 +42,11 @@ class Parameters {
   /// For writing; hold no reference across a refresh.
   [[nodiscard]] at::Tensor& flat() {
     stale_ = true;
+    ++version_;
     return flat_;
   }
+  /// Another number after flat() was handed out for writing.
+  [[nodiscard]] std::uint64_t version() const { return version_; }
   [[nodiscard]] const at::Tensor& flat() const { return flat_; }
   [[nodiscard]] std::string sha256() const;  ///< of the flat buffer, gaps included
   /// From now on no gradient of these parameters is computed.
@@ -61,6 +64,7 @@ class Parameters {
   at::Tensor flat_, compute_flat_;  ///< the second: bf16, or undefined
   at::ScalarType compute_type_;
   mutable bool stale_ = true;
+  std::uint64_t version_ = 0;
   std::int64_t flat_size_ = 0;
 };
 

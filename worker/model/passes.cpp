@@ -202,19 +202,19 @@ void softmax_backward_(at::Tensor& dweights, const at::Tensor& weights, std::int
   });
 }
 
-at::Tensor attend(const at::Tensor& q, const Written& written, const at::Tensor& bias_HL, const at::Tensor& mask_WL,
-                  std::int64_t heads) {
-  const std::int64_t rows = q.size(0), width = q.size(1), L = written.length;
+at::Tensor attend(const at::Tensor& q, const Written& written, const at::Tensor& bias_HL, const at::Tensor& mask_WL) {
+  const std::int64_t rows = q.size(0), width = q.size(1), L = written.length, H = written.keys_WHCK.size(1);
+  const WrittenStrides strides{written.keys_WHCK.stride(2), written.keys_WHCK.stride(0), written.keys_WHCK.stride(1)};
   at::Tensor out = at::empty_like(q);
   const float *bias = data<const float*>(bias_HL), *mask = data<const float*>(mask_WL);
   with_kernels(q, [&](const auto& kernels, auto* of) {
     using T = std::remove_pointer_t<decltype(of)>;
-    const T *pq = data<const T*>(q), *keys = data<const T*>(written.keys_LWD),
-            *values = data<const T*>(written.values_LWD);
+    const T *pq = data<const T*>(q), *keys = data<const T*>(written.keys_WHCK),
+            *values = data<const T*>(written.values_WHCK);
     T* po = data<T*>(out);
     at::parallel_for(0, rows, grain_of(L * width), [&](std::int64_t begin, std::int64_t end) {
-      kernels.attend(pq, keys, values, written.keys_LWD.stride(0), written.origin, written.origin_stride, bias, L, mask,
-                     begin, end, L, heads, width / heads, po);
+      kernels.attend(pq, keys, values, strides, written.origin, written.origin_stride, bias, L, mask, begin, end, L, H,
+                     width / H, po);
     });
   });
   return out;

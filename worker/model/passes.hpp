@@ -43,14 +43,13 @@ void softmax_backward_(at::Tensor& dweights, const at::Tensor& weights, std::int
 
 /// On the CPU: attention of one query a row with keys and values that stay where they were written (generation).
 struct Written {
-  at::Tensor keys_LWD, values_LWD;       ///< positions x rows of a block x H*K; of the queries' type, contiguous
-  const std::int32_t* origin = nullptr;  ///< row of position l's block that holds row r: origin[l * stride + r]
-  std::int64_t origin_stride = 0;        ///< 0: the same row at every position
+  at::Tensor keys_WHCK, values_WHCK;     ///< of W slots, room for C positions; of the queries' type, contiguous
+  const std::int32_t* origin = nullptr;  ///< the slot that holds position l of row r: origin[l * stride + r]
+  std::int64_t origin_stride = 0;        ///< 0: the same slot at every position
   std::int64_t length = 0;               ///< L, positions that are written
 };
-/// q_B(HK) -> [B,H*K]. bias_HL (undefined: none) by position; mask_WL by row of the block, where origin_stride is 0.
-at::Tensor attend(const at::Tensor& q, const Written& written, const at::Tensor& bias_HL, const at::Tensor& mask_WL,
-                  std::int64_t heads);
+/// q_B(HK) -> [B,H*K]. bias_HL (undefined: none) by position; mask_WL by slot, where origin_stride is 0.
+at::Tensor attend(const at::Tensor& q, const Written& written, const at::Tensor& bias_HL, const at::Tensor& mask_WL);
 
 /// residual (fp32) + x of any type.
 at::Tensor add(const at::Tensor& residual, const at::Tensor& x);

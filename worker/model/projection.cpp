@@ -1,5 +1,6 @@
 #include "worker/model/projection.hpp"
 
+#include "common/core/check.hpp"
 #include "worker/model/passes.hpp"
 
 namespace plumbline {
@@ -31,6 +32,8 @@ at::Tensor LowRank::masked(const at::Tensor& x) const {
   return dropped;
 }
 
+at::Tensor LowRank::merged_with(const at::Tensor& w) const { return at::addmm(w, master_b_OR, master_a_RI, 1, scale); }
+
 void LowRank::forward(at::Tensor& y, const at::Tensor& x) const {
   y.addmm_(at::mm(masked(x), a_RI.t()), b_OR.t(), 1, scale);
 }
@@ -55,13 +58,22 @@ Projection Projection::dropping(layers::Dropout& dropout) const {
   return result;
 }
 
+Projection Projection::packed() const {
+  Projection result = *this;
+  if (defined() && compute_.scalar_type() == at::kFloat)
+    result.packed_ = PackedWeight(adapter_ ? adapter_->merged_with(compute_) : compute_);
+  return result;
+}
+
 at::Tensor Projection::forward(const at::Tensor& x) const {
+  if (packed_.defined()) return packed_.multiply(x, {});
   at::Tensor y = at::mm(x, compute_.t());
   if (adapter_) adapter_->forward(y, x);
   return y;
 }
 
 at::Tensor Projection::forward_onto(const at::Tensor& residual, const at::Tensor& x) const {
+  if (packed_.defined()) return packed_.multiply(x, residual);
   if (x.scalar_type() != at::kFloat) return passes::add(residual, forward(x));
   at::Tensor y = at::addmm(residual, x, compute_.t());
   if (adapter_) adapter_->forward(y, x);
@@ -69,6 +81,7 @@ at::Tensor Projection::forward_onto(const at::Tensor& residual, const at::Tensor
 }
 
 at::Tensor Projection::backward(const at::Tensor& dy, const at::Tensor& x, at::Tensor onto) const {
+  PLUMBLINE_CHECK(!packed_.defined(), "a packed projection has no way back");
   if (master_.requires_grad()) add_gradient(master_, dy, x);
   at::Tensor dx = onto.defined() ? onto.addmm_(dy, compute_) : at::mm(dy, compute_);
   if (adapter_) adapter_->backward(dy, x, dx);

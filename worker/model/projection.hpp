@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "worker/model/dropout.hpp"
+#include "worker/model/packed_weight.hpp"
 #include "worker/torch_pch.hpp"
 
 namespace plumbline {
@@ -22,6 +23,8 @@ struct LowRank {
   layers::DropoutMask mask;  ///< of its input, in one pass
 
   [[nodiscard]] at::Tensor masked(const at::Tensor& x_NI) const;
+  /// w_OI + scale B A, of the masters.
+  [[nodiscard]] at::Tensor merged_with(const at::Tensor& w_OI) const;
   /// Adds to y_NO.
   void forward(at::Tensor& y_NO, const at::Tensor& x_NI) const;
   /// A's and B's gradients are added to their .grad, x's to dx_NI.
@@ -42,6 +45,9 @@ class Projection {
   [[nodiscard]] bool defined() const { return master_.defined(); }
   [[nodiscard]] const at::Tensor& master() const { return master_; }
   [[nodiscard]] const at::Tensor& compute() const { return compute_; }
+  /// The same projection for generation: forward only, with the weight as it is now, packed where that is possible and
+  /// the adapter then merged.
+  [[nodiscard]] Projection packed() const;
 
   /// x_NI of the products' type -> y_NO = x W^T.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x_NI) const;
@@ -54,6 +60,7 @@ class Projection {
  private:
   at::Tensor master_, compute_;
   std::optional<LowRank> adapter_;
+  PackedWeight packed_;
 };
 
 }  // namespace plumbline

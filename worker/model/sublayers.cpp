@@ -347,9 +347,4 @@ at::Tensor project_log_probs(const at::Tensor& x, const Projection& projection, 
   });
 }
 
-at::Tensor feed_forward_hidden(const at::Tensor& normed, const FeedForwardWeights& w) {
-  const at::Tensor gate = w.wi_1.defined() ? w.wi_1.forward(normed) : at::Tensor();
-  return passes::activate(w.wi_0.forward(normed), gate, w.activation);
-}
-
 }  // namespace plumbline::layers

@@ -45,7 +45,4 @@ at::Tensor project(const at::Tensor& x_NI, const Projection& projection, double 
 at::Tensor project_log_probs(const at::Tensor& x_PI, const Projection& projection, double scale,
                              const at::Tensor& target_P, std::int64_t chunk);
 
-/// What enters a feed-forward's last product, for generation: nothing is recorded.
-at::Tensor feed_forward_hidden(const at::Tensor& normed_ND, const FeedForwardWeights& weights);
-
 }  // namespace plumbline::layers

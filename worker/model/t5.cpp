@@ -179,17 +179,27 @@ layers::Pass T5::pass_over(std::int64_t rows, std::optional<DropoutKey> key, std
 at::Tensor T5::encode(const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
                       std::optional<DropoutKey> dropout) const {
   refresh();
+  return encode_with(encoder_, source_BS, source_mask_BS, dropout);
+}
+
+at::Tensor T5::read(const at::Tensor& source_BS, const at::Tensor& source_mask_BS) const {
+  const at::NoGradGuard no_grad;
+  return encode_with(packed()->encoder, source_BS, source_mask_BS, {});
+}
+
+at::Tensor T5::encode_with(const layers::Stack& encoder, const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
+                           std::optional<DropoutKey> dropout) const {
   const std::int64_t B = source_BS.size(0), S = source_BS.size(1);
   layers::Pass pass = pass_over(B, dropout, 1);
   at::Tensor x = layers::embed(source_BS.t().reshape({-1}), shared_, pass);
   const at::Tensor bias =
-      layers::position_bias(encoder_.relative_bias, S, true, config_.relative_attention_max_distance);
+      layers::position_bias(encoder.relative_bias, S, true, config_.relative_attention_max_distance);
   const at::Tensor mask = layers::additive_mask(source_mask_BS);
-  for (const auto& block : encoder_.blocks) {
+  for (const auto& block : encoder.blocks) {
     x = layers::self_attention(x, block, bias, mask, pass);
     x = layers::feed_forward(x, block, pass);
   }
-  return layers::final_norm(x, encoder_.final_norm, pass).view({S, B, config_.d_model}).transpose(0, 1);
+  return layers::final_norm(x, encoder.final_norm, pass).view({S, B, config_.d_model}).transpose(0, 1);
 }
 
 at::Tensor T5::decode(const at::Tensor& input_BT, const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS,

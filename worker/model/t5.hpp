@@ -40,6 +40,13 @@ Precision precision_of(const TrainConfig& train);
 enum class Activations { kKeep, kRecompute };
 Activations activations_of(const TrainConfig& train);
 
+/// A model's weights as generation multiplies with them: packed once (cpu_products.hpp), with adapters merged, where
+/// the processor has such products; else as they are.
+struct PackedModel {
+  layers::Stack encoder, decoder;
+  Projection head;
+};
+
 class T5 {
  public:
   T5(const ModelConfig& config, at::Device device, Precision precision = Precision::kFp32);
@@ -80,6 +87,12 @@ class T5 {
   [[nodiscard]] at::Tensor log_probs_in_chunks(const at::Tensor& states_PD, const at::Tensor& target_P,
                                                std::int64_t chunk) const;
 
+  /// What generation multiplies with. Making them costs about one step's time, so hold on to them over several batches:
+  /// while somebody does, and the weights stay as they are, read and start_cache find them. Call before threads share
+  /// the model.
+  [[nodiscard]] std::shared_ptr<const PackedModel> packed() const;
+  /// As encode, with those, for start_cache: equal to rounding. No gradient, no dropout.
+  [[nodiscard]] at::Tensor read(const at::Tensor& source_BS, const at::Tensor& source_mask_BS) const;
   /// One token for each row with cached keys and values: token_B int64 -> logits_BV. See worker/generate. No gradient.
   [[nodiscard]] std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> start_cache(
       const at::Tensor& memory_BSD, const at::Tensor& source_mask_BS) const;
@@ -89,6 +102,8 @@ class T5 {
 
  private:
   [[nodiscard]] double head_scale() const;
+  [[nodiscard]] at::Tensor encode_with(const layers::Stack& encoder, const at::Tensor& source_BS,
+                                       const at::Tensor& source_mask_BS, std::optional<DropoutKey> dropout) const;
   [[nodiscard]] layers::Pass pass_over(std::int64_t rows, std::optional<DropoutKey> key, std::uint64_t pass) const;
 
   void build();  ///< the stacks and the head, of what the parameters and the adapter are now
@@ -100,6 +115,8 @@ class T5 {
   layers::Stack encoder_, decoder_;
   Projection shared_, head_;  ///< [V,D]; the same when tied
   Activations activations_ = Activations::kKeep;
+  mutable std::weak_ptr<const PackedModel> packed_;
+  mutable std::uint64_t packed_version_ = 0;
 };
 
 /// A deterministic model folder as HF Transformers reads it: config.json, model.safetensors, with an adapter merged.

@@ -134,7 +134,8 @@ TEST(RunConfig, DataMustBeGiven) {
 TEST(RunConfig, ChecksWhatMustAgree) {
   EXPECT_THAT(error_of("data: d\ntrain: {lanes: 12, global_batch: 8}\n"), HasSubstr("train.lanes"));
   EXPECT_THAT(error_of("data: d\nworkers: {count: 13}\n"), AllOf(HasSubstr("workers.count is 13"), HasSubstr("lanes")));
-  EXPECT_THAT(error_of("data: d\nworkers: {count: 2, launcher: local}\n"), HasSubstr("workers.launcher"));
+  EXPECT_EQ(error_of("data: d\nworkers: {count: 2, launcher: local}\n"), "no error");
+  EXPECT_THAT(error_of("data: d\nworkers: {count: 2, min: 3}\n"), HasSubstr("workers.min is 3"));
   EXPECT_THAT(error_of("data: d\nmodel: {relative_attention_num_buckets: 33}\n"), HasSubstr("even"));
   EXPECT_THAT(error_of("data: d\nmodel: {relative_attention_num_buckets: 256}\n"),
               HasSubstr("relative_attention_max_distance"));
@@ -144,6 +145,7 @@ TEST(RunConfig, ChecksWhatMustAgree) {
     EXPECT_THAT(error_of(fmt::format("data: d\nevaluate: {{{}}}\n", evaluate)), HasSubstr("evaluate.patience needs"));
   EXPECT_THAT(error_of("data: d\ncheckpoint: {keep_best: 1}\n"),
               HasSubstr("checkpoint.keep_best needs evaluate.every"));
+  EXPECT_EQ(error_of("data: d\ncontrol: {heartbeat_ms: 500, worker_timeout_ms: 0}\n"), "no error") << "automatic";
   EXPECT_THAT(error_of("data: d\ncontrol: {heartbeat_ms: 500, worker_timeout_ms: 500}\n"),
               HasSubstr("control.worker_timeout_ms"));
 }

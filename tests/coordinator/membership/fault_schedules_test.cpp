@@ -134,6 +134,7 @@ class Cluster {
   }
   void carry_out(const action::StartWorker&) { ADD_FAILURE() << "a static group's workers come together"; }
   void carry_out(const action::KillWorker&) { ADD_FAILURE() << "a static group's workers go together"; }
+  void carry_out(const action::AdoptWorker&) { ADD_FAILURE() << "a static group has no orphans"; }
   void carry_out(const action::Send& send) {
     Rank* rank = find(send.connection);
     ASSERT_NE(rank, nullptr) << "sent to a stranger";

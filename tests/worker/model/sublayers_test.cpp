@@ -64,8 +64,13 @@ at::Tensor all_results(const CpuKernels& kernels, at::ScalarType type) {
     k.softmax(out(a.clone()), nullptr, 0, nullptr, N, D);
     k.softmax_backward(out(g.clone()), in(p), N, D, floats(at::zeros({N, D})), D);
     const std::int32_t origin[] = {0, 2, 1, 1, 3, 0};  // three positions of blocks of four rows, two rows, H 3, K 5
-    k.attend(in(a), in(b), in(g), 60, origin, 2, cf(bias), 3, nullptr, 0, 2, 3, 3, 5, out(at::zeros({2, 15}, type)));
-    k.attend(in(a), in(b), in(g), 60, origin, 0, nullptr, 0, cf(bias), 0, 2, 3, 3, 5, out(at::zeros({2, 15}, type)));
+    k.attend(in(a), in(b), in(g), {60, 15, 5}, origin, 2, cf(bias), 3, nullptr, 0, 2, 3, 3, 5,
+             out(at::zeros({2, 15}, type)));
+    k.attend(in(a), in(b), in(g), {60, 15, 5}, origin, 0, nullptr, 0, cf(bias), 0, 2, 3, 3, 5,
+             out(at::zeros({2, 15}, type)));
+    // One head of 37: two vectors and a rest; positions side by side.
+    k.attend(in(a), in(b), in(g), {37, 74, 0}, origin, 2, nullptr, 0, nullptr, 0, 2, 2, 1, 37,
+             out(at::zeros({2, 37}, type)));
     k.add(cf(residual), in(a), N * D, floats(at::empty_like(x)));
     k.dropout(out(a.clone()), 99, 20'000, 1.5f, 0, N * D);
   };

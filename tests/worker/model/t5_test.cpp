@@ -237,7 +237,6 @@ TEST_F(ShardsTest, WhatNoShardHasIsMissingFromTheIndex) {
 TEST(FeedForwardTest, ComputesWhatItsNameSays) {
   const at::NoGradGuard no_grad;
   const at::Tensor x = at::arange(-12, 12, at::kFloat).view({4, 6}) / 4;
-  const Projection eye(at::eye(6), at::eye(6)), gate(2 * at::eye(6), 2 * at::eye(6));
   const at::Tensor y = x.to(at::kDouble);
   const at::Tensor tanh = at::tanh(std::sqrt(2 / M_PI) * (y + 0.044715 * y.pow(3)));
   const std::pair<const char*, at::Tensor> activations[] = {{"relu", y.clamp_min(0)},
@@ -245,11 +244,10 @@ TEST(FeedForwardTest, ComputesWhatItsNameSays) {
                                                             {"gelu_new", y * 0.5 * (1 + tanh)},
                                                             {"silu", y / (1 + at::exp(-y))}};
   for (const auto& [name, expected] : activations) {
-    const layers::FeedForwardWeights plain{feed_forward_of(name).activation, eye, {}, eye};
-    EXPECT_LT(largest_difference(layers::feed_forward_hidden(x, plain), expected), 1e-6) << name;
+    EXPECT_LT(largest_difference(passes::activate(x, {}, feed_forward_of(name).activation), expected), 1e-6) << name;
     if (name == std::string("gelu")) continue;  // No name says gated and exact.
-    const layers::FeedForwardWeights gated{feed_forward_of("gated-" + std::string(name)).activation, eye, gate, eye};
-    EXPECT_LT(largest_difference(layers::feed_forward_hidden(x, gated), expected * 2 * y), 1e-5) << name;
+    const Activation gated = feed_forward_of("gated-" + std::string(name)).activation;
+    EXPECT_LT(largest_difference(passes::activate(x, 2 * x, gated), expected * 2 * y), 1e-5) << name;
   }
 }
 
