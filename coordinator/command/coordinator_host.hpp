@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "common/config/loopback.hpp"
 #include "common/record/run_layout.hpp"
 
 namespace plumbline {
@@ -11,11 +12,6 @@ namespace plumbline {
 inline bool is_on_this_host(const CoordinatorAddress& address) {
   std::array<char, 256> host{};
   return ::gethostname(host.data(), host.size() - 1) == 0 && address.hostname == host.data();
-}
-
-/// An address that means another machine on every machine.
-inline bool is_loopback(const std::string& host) {
-  return host == "::1" || host.starts_with("127.") || host == "localhost";
 }
 
 /// A coordinator on another host that listens there alone cannot be reached.

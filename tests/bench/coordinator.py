@@ -72,7 +72,7 @@ def crowd_config(material, workers):
 
 
 def joined(material, workers, seconds):
-    with Coordinator(material, crowd_config(material, workers), "--launcher", "external", "--workers", workers) as coordinator:
+    with Coordinator(material, crowd_config(material, workers), "--launcher", "external") as coordinator:
         return load(material, "join", coordinator.run, "--workers", workers, "--seconds", seconds)
 
 
