@@ -222,11 +222,11 @@ void describe(Visitor& v, SnapshotConfig& c) {
 template <class Visitor>
 void describe(Visitor& v, WorkersConfig& c) {
   v.key("count", c.count, Bounds{.min = 1, .max = 4096}, "workers; `--workers` sets it too");
-  v.key(
-      "launcher", c.launcher, Choices{{"auto", "local", "mpirun", "srun", "external"}},
-      "what starts them: local (on this machine, each by itself: when one dies the others go on), mpirun (one group, "
-      "started again as a whole), srun (as local, on the hosts of a Slurm job), external (a person does); auto takes local, or mpirun for several workers where they "
-      "may compute on GPUs; `--launcher` sets it too");
+  v.key("launcher", c.launcher, Choices{{"auto", "local", "mpirun", "srun", "external"}},
+        "what starts them: local (on this machine, each by itself: when one dies the others go on), mpirun (one group, "
+        "started again as a whole), srun (as local, on the hosts of a Slurm job), external (a person does); auto takes "
+        "local, or mpirun for several workers where they "
+        "may compute on GPUs; `--launcher` sets it too");
   v.key("min", c.min, Bounds{.min = 1, .max = 1e6},
         "with launcher local: training waits for others when fewer are left; at most `count`");
   v.key("threads", c.threads, Bounds{.min = 1, .max = 1024},
@@ -239,7 +239,8 @@ void describe(Visitor& v, WorkersConfig& c) {
   v.key(
       "max_restarts", c.max_restarts, Bounds{.min = 0, .max = 1e6},
       "with launcher mpirun: restarts of a group that died, without a new checkpoint in between, before the run fails; "
-      "with local: losses without a new step in between after which workers are not started again");
+      "with local and srun: how often a worker may end before it takes part until it is left out, and how many losses "
+      "in a row without a step are made good at once");
 }
 
 template <class Visitor>

@@ -197,25 +197,47 @@ void Transition::process_gone(const event::WorkerExited& exited) {
   if (!expected) replace(exited);
 }
 
-/// A process that has gone is launched again, unless that has come to nothing too often or cannot come to anything.
+/// A process that has gone is launched again, unless that cannot come to anything: it refused, or came to nothing too
+/// often. After too many losses without a step in between it is launched once there is a step.
 void Transition::replace(const event::WorkerExited& exited) {
+  const std::string name = "worker " + std::to_string(exited.number);
   const bool others_hold_state = state_.phase != GroupPhase::kGathering;
+  const bool took_part = state_.lost.erase(exited.number) > 0;
   if (is_refusal_to_start(exited.status)) {
     if (!others_hold_state)
       return fail({static_cast<ErrorCode>(exited.status), "a worker did not start: its process " + exited.description,
                    facts_.log_place, "What it said is at the end of that file."});
-    return note("worker " + std::to_string(exited.number) + " is not launched again: it would refuse again",
-                Tone::kWarning);
+    state_.left_out.insert(exited.number);
+    return note(name + " is left out: it would refuse again", Tone::kWarning);
   }
-  const bool took_part = state_.lost.erase(exited.number) > 0;
-  if (!took_part) ++state_.restarts_in_row;  // A loss from a generation was counted when it ended that.
-  if (state_.restarts_in_row <= facts_.max_restarts)
-    return launch(exited.number, "worker " + std::to_string(exited.number) + " " + exited.description);
-  if (!state_.processes.empty())
-    return note("worker " + std::to_string(exited.number) +
-                    " is not launched again: " + std::to_string(state_.restarts_in_row) + " losses without a new step",
-                Tone::kWarning);
-  fail(too_many_deaths(run_error("worker " + std::to_string(exited.number) + " " + exited.description)));
+  if (took_part)
+    state_.failed_starts.erase(exited.number);
+  else if (++state_.failed_starts[exited.number] > facts_.max_restarts)
+    state_.left_out.insert(exited.number);
+  if (state_.left_out.contains(exited.number)) {
+    note(name + " is left out: it ended " + std::to_string(state_.failed_starts[exited.number]) +
+             " times in a row before it took part",
+         Tone::kWarning);
+  } else if (state_.restarts_in_row <= facts_.max_restarts) {
+    return launch(exited.number, name + " " + exited.description);
+  } else {
+    state_.given_up.insert(exited.number);
+    note(name + " is not launched again before there is a step: " + std::to_string(state_.restarts_in_row) +
+             " losses without one",
+         Tone::kWarning);
+  }
+  if (state_.processes.empty())
+    fail(run_error("no worker is left: " + name + " " + exited.description, facts_.log_place,
+                   "Look there for the reason. The run keeps its checkpoint of step " +
+                       std::to_string(committed_step()) + "; resume it with: " + facts_.resume_command));
+}
+
+/// A step was taken or a checkpoint committed: what was lost before it is forgiven.
+void Transition::forgive_losses() {
+  if (!has_group()) return;
+  state_.restarts_in_row = 0;
+  for (const int number : std::exchange(state_.given_up, {}))
+    if (!state_.processes.contains(number)) launch(number, "there is a new step");
 }
 
 void Transition::launch(int number, const std::string& reason) {

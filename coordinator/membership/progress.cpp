@@ -97,7 +97,7 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
   }
   if (const auto rate = measured_rate(done.metrics); rate && rate->step == done.step) measured(*rate);
   if (!trained || done.step <= state_.leases.newest()) return;
-  if (facts_.elastic) state_.restarts_in_row = 0;
+  if (facts_.elastic) forgive_losses();
   speaker.member->phase = "training";
   const auto grant = state_.leases.advance(done.step, seconds_of(done.metrics));
   if (grant && state_.phase == GroupPhase::kTraining)
@@ -146,7 +146,10 @@ void Transition::on(const event::CheckpointStored& stored) {
   state_.storing.erase(stored.step);
   state_.parts.erase(stored.step);
   state_.checkpoint = CommittedCheckpoint{Step(stored.step), stored.weights_sha256};
-  state_.restarts_in_row = 0;
+  if (facts_.elastic)
+    forgive_losses();
+  else
+    state_.restarts_in_row = 0;
   journal(
       "checkpoint_committed",
       {{"step", stored.step}, {"weights_sha256", stored.weights_sha256}, {"generation", state_.generation.value()}});

@@ -68,6 +68,7 @@ class Transition {
   void process_gone(const event::WorkerExited& exited);
   void begin_regrouping(const std::string& reason);
   void replace(const event::WorkerExited& exited);
+  void forgive_losses();
   void launch(int number, const std::string& reason);
   void adopt();
   void adopt_no_more();

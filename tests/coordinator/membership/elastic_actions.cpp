@@ -38,7 +38,7 @@ void ElasticCluster::carry_out(const action::Welcome& welcome) {
   Worker* worker = find(welcome.connection);
   ASSERT_NE(worker, nullptr);
   EXPECT_EQ(welcome.generation.value(), generation_);
-  worker->unread.push_back(Welcome{"", welcome.generation, welcome.under_way});
+  worker->unread.push_back(Welcome{welcome.generation, welcome.under_way});
 }
 
 /// The first rank's tells that a generation begins; the others' must be the same but for the rank.

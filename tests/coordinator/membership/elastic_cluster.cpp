@@ -16,7 +16,7 @@ std::uint64_t ElasticCluster::chain(std::int64_t step) {
 
 action::EndRun ElasticCluster::run() {
   feed(event::Begin{});
-  for (; !ended_ && turns_ < 40'000 && !testing::Test::HasFailure(); ++turns_) turn();
+  for (; !ended_ && turns_ < 200'000 && !testing::Test::HasFailure(); ++turns_) turn();
   EXPECT_TRUE(ended_) << "the run does not end: " << describe_phase(drive_.state()) << " in generation " << generation_
                       << " with " << drive_.state().members.size() << " members, " << drive_.state().newcomers.size()
                       << " newcomers and " << drive_.state().processes.size() << " processes";
@@ -213,7 +213,8 @@ void ElasticCluster::check_end() {
       return;
     case action::Outcome::kFailed:
       EXPECT_FALSE(ended_->error.message.empty());
-      EXPECT_TRUE(failed_on_its_own_ || dangers_.refusal > 0 || drive_.state().restarts_in_row > facts().max_restarts)
+      EXPECT_TRUE(failed_on_its_own_ || dangers_.refusal > 0 || !drive_.state().left_out.empty() ||
+                  drive_.state().restarts_in_row > facts().max_restarts)
           << ended_->error.message;
   }
 }

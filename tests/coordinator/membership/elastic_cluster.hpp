@@ -127,6 +127,7 @@ class ElasticCluster {
   void carry_out(const Other&) {}
   void carry_out(const action::StartGroup& start);
   void carry_out(const action::StartWorker& start);
+  void carry_out(const action::AdoptWorker&) { ADD_FAILURE() << "nobody has outlived a coordinator"; }
   void carry_out(const action::KillWorker& kill);
   void carry_out(const action::EndGroup& end);
   void carry_out(const action::Welcome& welcome);

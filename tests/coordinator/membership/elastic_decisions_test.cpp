@@ -349,16 +349,36 @@ TEST_F(TrainingTest, AnExitThatIsSeenBeforeTheEndOfItsConnectionWaitsForIt) {
   EXPECT_TRUE(drive.all<action::KillWorker>().empty()) << "it would hit the new one";
 }
 
-TEST_F(TrainingTest, TooManyLossesWithoutAStepEndTheRun) {
-  for (int number : {1, 2}) die(number);
-  ready(0, 4);
-  for (int loss = 0; loss < 2; ++loss) exit(1);
-  EXPECT_TRUE(drive.all<action::EndGroup>().empty());
+TEST_F(TrainingTest, AWorkerThatEndsTooOftenBeforeItTakesPartIsLeftOut) {
+  die(1);
+  ready(0, 4), ready(2, 4);
   drive.forget();
-  exit(1), exit(2);
-  EXPECT_TRUE(drive.all<action::StartWorker>().empty()) << "not any more";
-  die(0);
+  for (int start = 0; start < drive.facts().max_restarts; ++start)
+    EXPECT_EQ(Drive::of<action::StartWorker>(exit(1)).size(), 1u);
+  EXPECT_TRUE(Drive::of<action::StartWorker>(exit(1)).empty());
+  take_steps(0, 4, 5);
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty()) << "the others go on";
+}
+
+TEST_F(TrainingTest, AfterTooManyLossesAWorkerIsLaunchedOnceThereIsAStep) {
+  drive.state().restarts_in_row = drive.facts().max_restarts;
+  die(1);
+  ready(0, 4), ready(2, 4);
+  drive.forget();
+  exit(1);
+  EXPECT_TRUE(drive.all<action::StartWorker>().empty());
+  take_steps(0, 4, 5);
+  ASSERT_EQ(drive.all<action::StartWorker>().size(), 1u);
+  EXPECT_EQ(drive.all<action::StartWorker>()[0].number, 1);
+  EXPECT_EQ(drive.state().restarts_in_row, 0);
+}
+
+TEST_F(TrainingTest, WhenNoWorkerIsLeftTheRunFails) {
+  drive.state().restarts_in_row = drive.facts().max_restarts;
+  for (int number : {0, 1, 2}) die(number);
+  for (int number : {0, 1, 2}) exit(number);
   EXPECT_EQ(drive.ended().outcome, Outcome::kFailed);
+  EXPECT_THAT(drive.ended().error.hint, HasSubstr("resume"));
 }
 
 TEST_F(TrainingTest, AnErrorOfItsOwnEndsTheRun) {

@@ -131,7 +131,7 @@ TEST_F(CreateRunTest, AddressesThatDoNotDo) {
   EXPECT_EQ(refused().code, ErrorCode::kEnvironment);
   EXPECT_THAT(refused().message, HasSubstr(std::to_string(config.control.port)));
   config.control.port = 0;
-  for (const char* bind : {"0.0.0.0", "192.0.2.1", "not an address"}) {
+  for (const char* bind : {"192.0.2.1", "not an address"}) {
     config.control.bind = bind;
     EXPECT_EQ(refused().where, "control.bind") << bind;
   }

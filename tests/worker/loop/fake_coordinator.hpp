@@ -147,6 +147,8 @@ class FakeCoordinator {
       assignment.rank = rank, assignment.world = script.world;
       assignment.resume_from = script.resume_from;
       assignment.start_step = script.start_step;
+      if (!script.resume_from.empty())
+        assignment.recorded = assignment.checkpointed = assignment.measured = assignment.pictured = script.start_step;
       send(worker, assignment);
     }
   }
