@@ -90,12 +90,13 @@ Status Session::report(const StepDone& done, int rank) {
 }
 
 Status Session::report_again(const Assignment& assignment) {
-  if (assignment.rank != 0) return {};
   std::deque<StepDone> reports;
   {
     const std::lock_guard lock(mutex_);
+    if (assignment.source < 0) reports_.clear();  // Those steps are taken anew.
     reports = reports_;
   }
+  if (assignment.rank != 0) return {};
   for (const StepDone& done : reports)
     if (done.step > std::min(assignment.recorded, assignment.measured)) PLUMBLINE_TRY(send(done));
   return {};

@@ -57,7 +57,8 @@ class Session {
   Status send(const Message& message);
   /// Keeps a step's report; rank 0 sends it too. Every rank keeps the same reports, since any may be rank 0 next.
   Status report(const StepDone& done, int rank);
-  /// Says the kept reports again that the assignment's coordinator does not have.
+  /// Says the kept reports again that the assignment's coordinator does not have; forgets them where it begins from
+  /// the files.
   Status report_again(const Assignment& assignment);
   /// There is a coordinator.
   [[nodiscard]] bool connected() const;

@@ -173,6 +173,7 @@ void Transition::begin_generation(std::int64_t start, int source) {
   assignment.world = state_.world;
   assignment.start_step = start;
   assignment.source = source;
+  assignment.recorded = state_.recorded;
   assignment.checkpointed = state_.checkpoint ? committed_step() : -1;
   assignment.measured = state_.measured;
   assignment.pictured = state_.pictured;

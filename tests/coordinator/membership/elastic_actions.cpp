@@ -70,7 +70,7 @@ void ElasticCluster::begin_generation(const action::Assign& first) {
   const Assignment& given = first.assignment;
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
   EXPECT_EQ(given.generation.value(), meshes_.empty() ? 1 : generation_ + 1) << "one after the other";
-  EXPECT_FALSE(storing_ || aggregating_) << "a generation begins while the files of another are worked on";
+  EXPECT_FALSE(storing_ || !aggregating_.empty()) << "a generation begins while the files of another are worked on";
   EXPECT_FALSE(verifying_) << "begins at a checkpoint that may be damaged";
   EXPECT_EQ(given.world, std::ssize(given.mesh));
   EXPECT_LE(given.world, facts().workers);
@@ -153,9 +153,8 @@ void ElasticCluster::carry_out(const action::VerifyCheckpoint&) {
 }
 
 void ElasticCluster::carry_out(const action::AggregateSnapshot& aggregate) {
-  EXPECT_FALSE(aggregating_);
   EXPECT_EQ(aggregate.world, std::ssize(meshes_[generation_].ranks));
-  aggregating_ = aggregate.step;
+  EXPECT_TRUE(aggregating_.insert(aggregate.step).second) << "one at a time of a step";
 }
 
 void ElasticCluster::carry_out(const action::AppendJournal& append) {

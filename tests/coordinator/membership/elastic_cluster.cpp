@@ -91,8 +91,10 @@ bool ElasticCluster::settle_files() {
     feed(event::CheckpointStored{step, "w" + std::to_string(step)});
     return true;
   }
-  if (aggregating_ && roll(6) == 0) {
-    feed(event::SnapshotAggregated{*std::exchange(aggregating_, std::nullopt), {}, false});
+  if (!aggregating_.empty() && roll(6) == 0) {
+    const std::int64_t step = *aggregating_.begin();
+    aggregating_.erase(aggregating_.begin());
+    feed(event::SnapshotAggregated{step, {}, false});
     return true;
   }
   if (!verifying_ || storing_ || roll(6) != 0) return false;
@@ -198,7 +200,7 @@ ElasticCluster::Worker* ElasticCluster::running(int number) {
 void ElasticCluster::check_end() {
   if (!ended_) return;
   for (const Worker& worker : workers_) EXPECT_TRUE(worker.reported) << "a worker is left behind";
-  EXPECT_FALSE(storing_ || aggregating_ || verifying_);
+  EXPECT_FALSE(storing_ || !aggregating_.empty() || verifying_);
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
   switch (ended_->outcome) {
     case action::Outcome::kFinished:

@@ -85,13 +85,14 @@ class ElasticCluster {
     // The session.
     std::uint64_t spoken = 0;
     std::optional<Assignment> next;
+    std::set<std::int64_t> reports;  ///< steps since the newest commit that it knows of, which it took itself
     std::optional<Lease> lease;
     std::int64_t committed = -1;
     bool interrupted = false, dismissed = false;
     // Training.
     Assignment place;
     bool holds = false, finishing = false;
-    std::int64_t step = -1, newest = -1;  ///< newest: the step that it took part in last
+    std::int64_t step = -1;
     std::uint64_t content = 0;
     std::int64_t saved = -1, measured = -1, pictured = -1;
     int due = 0;
@@ -179,7 +180,8 @@ class ElasticCluster {
   std::string group_;
   bool say_started_ = false, verifying_ = false, verified_ = true, stop_asked_ = false, failed_on_its_own_ = false,
        fallen_back_ = false, ending_ = false;
-  std::optional<std::int64_t> storing_, aggregating_;
+  std::optional<std::int64_t> storing_;
+  std::set<std::int64_t> aggregating_;
   std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
   int deaths_ = 0, joins_ = 0, from_files_ = 0;
   std::optional<action::EndRun> ended_;

@@ -25,7 +25,10 @@ void ElasticCluster::read(Worker& worker) {
   }
   if (std::holds_alternative<Regroup>(message)) worker.interrupted = true;
   if (std::holds_alternative<Dismissal>(message)) worker.dismissed = true;
-  if (const auto* committed = std::get_if<Committed>(&message)) worker.committed = committed->step;
+  if (const auto* committed = std::get_if<Committed>(&message)) {
+    worker.committed = committed->step;
+    worker.reports.erase(worker.reports.begin(), worker.reports.upper_bound(committed->step));
+  }
   if (const auto* lease = std::get_if<Lease>(&message)) {
     if (worker.lease) {
       EXPECT_GE(lease->end_step, worker.lease->end_step);
@@ -108,6 +111,11 @@ void ElasticCluster::take_part(Worker& worker) {
   worker.finishing = false;
   worker.due = 0;
   worker.at = At::kGather;
+  if (worker.place.source < 0) worker.reports.clear();
+  if (worker.place.rank != 0) return;
+  for (const std::int64_t step : worker.reports)
+    if (step > worker.place.recorded)
+      say(worker, StepDone{step, {{"kind", "train"}, {"step", step}, {"seconds", 0.25}}});
 }
 
 /// In a call of all ranks: goes on when all have come, or leaves a mesh that is broken.
@@ -161,7 +169,6 @@ void ElasticCluster::come_out(Worker& worker, At what) {
       worker.step = worker.place.start_step;
       worker.content = worker.step == 0 ? chain(0) : files_.at(worker.step);
       worker.holds = true;
-      worker.newest = -1;
       worker.at = At::kDue;
       return;
     case At::kMeasure:
@@ -180,7 +187,7 @@ void ElasticCluster::come_out(Worker& worker, At what) {
       ++worker.step;
       worker.content = mixed(worker.content, worker.step);
       EXPECT_EQ(worker.content, chain(worker.step)) << "not what an undisturbed run holds";
-      worker.newest = worker.step;
+      worker.reports.insert(worker.step);
       if (leads) say(worker, StepDone{worker.step, {{"kind", "train"}, {"step", worker.step}, {"seconds", 0.25}}});
       worker.due = 0;
       worker.at = At::kDue;
@@ -194,15 +201,12 @@ void ElasticCluster::come_out(Worker& worker, At what) {
   }
 }
 
-/// Rank 0 says its newest step again, and then whoever holds something else copies its state.
+/// Whoever holds something else than rank 0 copies its state.
 void ElasticCluster::join(Mesh& mesh, std::optional<std::size_t> dies) {
   Worker& source = workers_[mesh.ranks.front()];
   EXPECT_TRUE(source.holds);
   EXPECT_EQ(source.step, source.place.start_step);
-  if (source.newest == source.step && !(dies == 0u && roll(2) == 0))
-    say(source, StepDone{source.step, {{"kind", "train"}, {"step", source.step}, {"seconds", 0.25}}});
-  else if (source.newest == source.step)
-    return leave_world(source, 137);
+  if (dies == 0u && roll(2) == 0) return leave_world(source, 137);
   for (std::size_t i = 0; i < mesh.ranks.size(); ++i) {
     Worker& worker = workers_[mesh.ranks[i]];
     const bool equal = worker.holds && worker.step == source.step;
