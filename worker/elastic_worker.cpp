@@ -89,7 +89,8 @@ class ElasticWorker {
 Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, int number) {
   PLUMBLINE_ASSIGN(const at::Device device, device_of_worker(config.workers.device, number, config.workers.count));
   const std::string fingerprint = numeric_fingerprint(device, config.workers.threads, precision_of(config.train));
-  PLUMBLINE_ASSIGN(const MeshListener listener, MeshListener::open(is_loopback(config.control.bind) ? config.control.bind : kEverywhere));
+  PLUMBLINE_ASSIGN(const MeshListener listener,
+                   MeshListener::open(is_loopback(config.control.bind) ? config.control.bind : kEverywhere));
   const char* group = std::getenv("PLUMBLINE_GROUP");
   Hello hello = introduce(group != nullptr ? group : "", fingerprint);
   hello.rank = number, hello.world = 0, hello.mesh = listener.address();

@@ -80,9 +80,9 @@ Result<Plan> plan_of(const SubmitOptions& options) {
       return usage_error("a job cannot wait for workers that a person starts", "workers.launcher",
                          "Set it to auto: --set workers.launcher=auto.");
     if (config.workers.count < options.nodes)
-      return usage_error(fmt::format("{} workers leave nodes without one: {} are asked for", config.workers.count,
-                                     options.nodes),
-                         "--nodes", "Say --workers-per-node.");
+      return usage_error(
+          fmt::format("{} workers leave nodes without one: {} are asked for", config.workers.count, options.nodes),
+          "--nodes", "Say --workers-per-node.");
     const bool alone = options.sweep.empty();
     if (!alone) config.name += " " + one.name;
     plan.runs.push_back({alone ? plan.base : plan.base / one.name, std::move(config), one.overrides});
@@ -207,7 +207,10 @@ void add_submit(CLI::App& app, CommandBody& body) {
                    "A run for each of the values: --sweep key=a,b,c (repeatable: every combination), as one job "
                    "array")
       ->take_all();
-  command->add_option("--nodes", options->nodes, "Nodes of a run; several: of CPUs alone, and the run outlives the loss of all but the first")->check(CLI::Range(1, 100000));
+  command
+      ->add_option("--nodes", options->nodes,
+                   "Nodes of a run; several: of CPUs alone, and the run outlives the loss of all but the first")
+      ->check(CLI::Range(1, 100000));
   command->add_option("--gpus-per-node", options->gpus, "GPUs; each worker takes one. 0: CPUs alone")
       ->check(CLI::Range(0, 64));
   command

@@ -250,8 +250,9 @@ std::vector<std::int64_t> living_workers(const fs::path& run) {
     if (name.empty() || name.find_first_not_of("0123456789") != std::string::npos) continue;
     std::ifstream file(entry->path() / "cmdline", std::ios::binary);
     const std::string words{std::istreambuf_iterator<char>(file), {}};
-    if (words.find(sought) != std::string::npos && words.find("--worker") != std::string::npos)
-      living.push_back(std::stoll(name));
+    const std::string program = words.substr(0, words.find('\0'));
+    const bool is_worker = program.ends_with("plumbline-worker") && words.find("--worker") != std::string::npos;
+    if (is_worker && words.find(sought) != std::string::npos) living.push_back(std::stoll(name));
   }
   return living;
 }

@@ -19,8 +19,6 @@ bool holds_state(const Member& member) { return member.ready && member.ready->st
 /// Breaks in a row of a group that nobody left, beyond the losses that are allowed in a row, until the run fails.
 constexpr int kMoreBreaks = 10;
 
-bool is_refusal_to_start(int status) { return status == 2 || status == 3 || status == 6; }
-
 std::string count_of(std::size_t workers) { return std::to_string(workers) + (workers == 1 ? " worker" : " workers"); }
 
 }  // namespace
@@ -173,101 +171,6 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
   note(worker_name(number, member) + " is lost before it took part: " + reason, Tone::kWarning);
   state_.newcomers.erase(number);
   give_up(member);
-}
-
-// --- processes
-
-/// What it said last is read first: it may be why it has gone, and another of its number comes only after it.
-void Transition::on(const event::WorkerExited& exited) {
-  if (!state_.processes.contains(exited.number)) return;
-  const auto is_there = [&](const auto& m) { return m.second.number == exited.number && m.second.connected; };
-  const bool speaks = std::any_of(state_.members.begin(), state_.members.end(), is_there) ||
-                      std::any_of(state_.newcomers.begin(), state_.newcomers.end(), is_there);
-  if (speaks && has_group() && !state_.all_finished)
-    state_.exits[exited.number] = exited;
-  else
-    process_gone(exited);
-}
-
-void Transition::process_gone(const event::WorkerExited& exited) {
-  state_.processes.erase(exited.number);
-  const bool expected = state_.all_finished || !has_group();
-  note("the process of worker " + std::to_string(exited.number) + " " + exited.description,
-       expected || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
-  if (!expected) replace(exited);
-}
-
-/// A process that has gone is launched again, unless that cannot come to anything: it refused, or came to nothing too
-/// often. After too many losses without a step in between it is launched once there is a step.
-void Transition::replace(const event::WorkerExited& exited) {
-  const std::string name = "worker " + std::to_string(exited.number);
-  const bool others_hold_state = state_.phase != GroupPhase::kGathering;
-  const bool took_part = state_.lost.erase(exited.number) > 0;
-  if (is_refusal_to_start(exited.status)) {
-    if (!others_hold_state)
-      return fail({static_cast<ErrorCode>(exited.status), "a worker did not start: its process " + exited.description,
-                   facts_.log_place, "What it said is at the end of that file."});
-    state_.left_out.insert(exited.number);
-    return note(name + " is left out: it would refuse again", Tone::kWarning);
-  }
-  if (took_part)
-    state_.failed_starts.erase(exited.number);
-  else if (++state_.failed_starts[exited.number] > facts_.max_restarts)
-    state_.left_out.insert(exited.number);
-  if (state_.left_out.contains(exited.number)) {
-    note(name + " is left out: it ended " + std::to_string(state_.failed_starts[exited.number]) +
-             " times in a row before it took part",
-         Tone::kWarning);
-  } else if (state_.restarts_in_row <= facts_.max_restarts) {
-    return launch(exited.number, name + " " + exited.description);
-  } else {
-    state_.given_up.insert(exited.number);
-    note(name + " is not launched again before there is a step: " + std::to_string(state_.restarts_in_row) +
-             " losses without one",
-         Tone::kWarning);
-  }
-  if (state_.processes.empty())
-    fail(run_error("no worker is left: " + name + " " + exited.description, facts_.log_place,
-                   "Look there for the reason. The run keeps its checkpoint of step " +
-                       std::to_string(committed_step()) + "; resume it with: " + facts_.resume_command));
-}
-
-/// A step was taken or a checkpoint committed: what was lost before it is forgiven.
-void Transition::forgive_losses() {
-  if (!has_group()) return;
-  state_.restarts_in_row = 0;
-  for (const int number : std::exchange(state_.given_up, {}))
-    if (!state_.processes.contains(number)) launch(number, "there is a new step");
-}
-
-void Transition::launch(int number, const std::string& reason) {
-  state_.processes[number] = now_;
-  act(action::StartWorker{number, state_.group}, "launching worker " + std::to_string(number) + " again: " + reason,
-      Tone::kInfo);
-}
-
-// --- orphans
-
-/// It was in a generation of this run, and its coordinator is gone. Whatever step it holds, the weights of a step are
-/// the same bits in every generation.
-bool Transition::is_orphan(const Hello& hello) const {
-  return hello.generation > Generation() && hello.generation <= state_.generation && hello.rank < facts_.lanes;
-}
-
-/// Begins with the workers of the generation that is in the journal, who train by themselves meanwhile.
-void Transition::adopt() {
-  state_.adopting = true;
-  state_.assigned = true;
-  enter(GroupPhase::kGathering);
-  note("waiting for " + count_of(static_cast<std::size_t>(facts_.orphans)) + " of generation " +
-       std::to_string(state_.generation.value()) + " that outlived their coordinator");
-}
-
-/// All have come, or will not: who is missing is launched.
-void Transition::adopt_no_more() {
-  state_.adopting = false;
-  for (int number = 0; number < facts_.workers; ++number)
-    if (!state_.processes.contains(number)) launch(number, "it has not outlived its coordinator");
 }
 
 // --- the next generation

@@ -11,6 +11,7 @@
 #include "coordinator/serve/commit.hpp"
 #include "coordinator/serve/coordinator.hpp"
 #include "coordinator/serve/fall_back.hpp"
+#include "coordinator/serve/listener.hpp"
 
 namespace plumbline {
 
@@ -113,6 +114,10 @@ void Coordinator::watch_worker(int number, std::unique_ptr<WorkerGroup> process)
 }
 
 void Coordinator::carry_out(const action::AdoptWorker& adopt) {
+  if (adopt.host != host_name()) {  // Its connection alone tells of it.
+    out_of_reach_.insert(adopt.number);
+    return;
+  }
   auto process = adopt_process(adopt.pid);
   if (process.has_error()) return feed(event::WorkerExited{adopt.number, 1, to_string(process.error())});
   watch_worker(adopt.number, std::move(process).value());
@@ -125,6 +130,8 @@ void Coordinator::carry_out(const action::StartWorker& start) {
 }
 
 void Coordinator::carry_out(const action::KillWorker& kill) {
+  if (out_of_reach_.erase(kill.number) > 0)
+    return feed(event::WorkerExited{kill.number, 1, "is on another host, out of reach"});
   if (const auto found = workers_.find(kill.number); found != workers_.end()) found->second.process->kill();
 }
 

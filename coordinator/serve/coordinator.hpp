@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "common/data/dataset.hpp"
 #include "coordinator/aggregate/desired_fall.hpp"
@@ -125,6 +126,7 @@ class Coordinator final : public PeerOwner {
   };
   Launched group_;                   ///< a static group
   std::map<int, Launched> workers_;  ///< an elastic group's, by number
+  std::set<int> out_of_reach_;       ///< of it: launched by another coordinator, on another host
   std::deque<Event> events_;
   std::optional<Error> record_error_;  ///< set by an action that could not be recorded
   bool deciding_ = false, published_ = false;

@@ -115,7 +115,11 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.recorded = std::max<std::int64_t>(newest_step(lines, "train"), 0);
   state.measured = newest_step(lines, "heldout");
   RunFacts facts = facts_of(layout, config, workers, *launcher);
-  if (facts.elastic && !record.group.empty()) facts.orphans = static_cast<int>(living_workers(layout.root()).size());
+  if (facts.elastic && !record.group.empty()) {
+    facts.orphans = static_cast<int>(living_workers(layout.root()).size());
+    // Those on other hosts cannot be counted. Where the run was ended by nobody some may live.
+    if (facts.launcher == "srun" && record.outcome.empty()) facts.orphans = std::max(facts.orphans, workers);
+  }
   return ServableRun{.layout = layout,
                      .config = config,
                      .journal = std::move(journal),

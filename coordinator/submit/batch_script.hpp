@@ -8,15 +8,15 @@
 namespace plumbline {
 
 struct BatchJob {
-  std::string config;                         ///< what was submitted, for the script's heading
-  std::string name;                           ///< of the job
-  std::vector<std::string> runs;              ///< run directories, absolute
-  bool array = false;                         ///< a task a run; else there is one run
-  std::string base;                           ///< the run's directory, or that of all
-  std::string folder;                         ///< where relative paths were meant from, absolute
-  std::string script;                         ///< where the script will lie
-  std::string output;                         ///< of the job, with Slurm's %j, %A and %a
-  std::string plumbline;                      ///< the program, absolute
+  std::string config;             ///< what was submitted, for the script's heading
+  std::string name;               ///< of the job
+  std::vector<std::string> runs;  ///< run directories, absolute
+  bool array = false;             ///< a task a run; else there is one run
+  std::string base;               ///< the run's directory, or that of all
+  std::string folder;             ///< where relative paths were meant from, absolute
+  std::string script;             ///< where the script will lie
+  std::string output;             ///< of the job, with Slurm's %j, %A and %a
+  std::string plumbline;          ///< the program, absolute
   int nodes = 1;
   int workers = 1, threads = 1;               ///< of one run, on all its nodes; compute threads of a worker
   int gpus = 0;                               ///< of the node

@@ -189,7 +189,7 @@ class WrongInput(EndToEnd):
         self.make_dataset()
         tools = self.dir / "bin"
         tools.mkdir()
-        self.assert_error(["train", "tiny.yaml", "--run", "r", "--workers", 2], ENVIRONMENT, "mpirun", "openmpi-bin", env={"PATH": str(tools)})
+        self.assert_error(["train", "tiny.yaml", "--run", "r", "--workers", 2, "--launcher", "mpirun"], ENVIRONMENT, "mpirun", "openmpi-bin", env={"PATH": str(tools)})
 
     def test_a_peer_without_the_secret(self):
         self.make_dataset()
