@@ -70,26 +70,26 @@ class SrunLauncher final : public Launcher {
   [[nodiscard]] bool elastic() const override { return true; }
   [[nodiscard]] bool restarts() const override { return true; }
 
+  /// A run may be made on a login node, so only start() asks for a job.
   [[nodiscard]] Status check() const override {
-    if (job_.empty())
-      return environment_error("the launcher srun works inside a Slurm job, and this is none", "workers.launcher",
-                               "Submit the run with `plumbline submit`, or take another launcher.");
     for (const char* program : {"srun", "scontrol", "squeue", "scancel", "sinfo"})
       if (!find_program(program))
         return environment_error(fmt::format("Slurm's program {} is not in the PATH", program), "workers.launcher",
-                                 "Load the cluster's Slurm module in the batch script.");
-    if (hosts().empty())
-      return environment_error("Slurm does not say which hosts job " + job_ + " has", "SLURM_JOB_NODELIST",
-                               "`scontrol show hostnames` is asked.");
+                                 "Load the cluster's Slurm module, in the batch script too.");
     return check_worker_program(command_.worker);
   }
 
   [[nodiscard]] std::string command(const LaunchRequest& request) const override {
-    return shell_quote(argv(request, hosts().empty() ? "HOST" : home_of(request.number)));
+    return shell_quote(argv(request, job_.empty() || hosts().empty() ? "HOST" : home_of(request.number)));
   }
 
   Result<std::unique_ptr<WorkerGroup>> start(const LaunchRequest& request) override {
-    PLUMBLINE_TRY(check());
+    if (job_.empty())
+      return environment_error("the launcher srun works inside a Slurm job, and this is none", "workers.launcher",
+                               "Submit the run with `plumbline submit`, or take another launcher.");
+    if (hosts().empty())
+      return environment_error("Slurm does not say which hosts job " + job_ + " has", "SLURM_JOB_NODELIST",
+                               "`scontrol show hostnames` is asked.");
     ProcessSpec spec;
     spec.argv = argv(request, host_for(request.number));
     spec.argv.front() = find_program("srun").value_or("srun");
