@@ -99,7 +99,7 @@ void add_resume(CLI::App& app, CommandBody& body) {
                    "Workers for this start; any number up to train.lanes, the weights are the same")
       ->check(CLI::Range(1, 1024));
   command->add_option("--launcher", options->launcher, "Who starts the workers, for this start")
-      ->check(CLI::IsMember({"auto", "local", "mpirun", "external"}));
+      ->check(CLI::IsMember({"auto", "local", "mpirun", "srun", "external"}));
   command
       ->add_option("--set", options->set,
                    "Change a key of the run's configuration for good: --set key=value (repeatable); only keys that "

@@ -58,8 +58,8 @@ void add_train(CLI::App& app, CommandBody& body) {
       ->check(CLI::Range(1, 1024));
   command
       ->add_option("--launcher", options->launcher,
-                   "Who starts the workers: auto, local (one worker), mpirun, external (you do)")
-      ->check(CLI::IsMember({"auto", "local", "mpirun", "external"}));
+                   "Who starts the workers: auto, local, mpirun, srun (inside a Slurm job), external (you do)")
+      ->check(CLI::IsMember({"auto", "local", "mpirun", "srun", "external"}));
   command->add_option("--set", options->set, "Override a key of the configuration: --set key=value (repeatable)")
       ->take_all();
   command->add_flag_callback(

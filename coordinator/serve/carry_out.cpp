@@ -139,6 +139,9 @@ void Coordinator::carry_out(const action::EndGroup& end) {
   const auto end_process = [&](WorkerGroup& process) { end.by_force ? process.kill() : process.terminate(); };
   if (group_.process) end_process(*group_.process);
   for (auto& [number, launched] : workers_) end_process(*launched.process);
+  // Without their coordinator those end by themselves.
+  for (const int number : std::exchange(out_of_reach_, {}))
+    feed(event::WorkerExited{number, 1, "is on another host, out of reach"});
 }
 
 void Coordinator::carry_out(const action::Welcome& welcome) {
