@@ -94,6 +94,8 @@ void Transition::newcomer_said(Member& newcomer, const Message& message) {
     note(worker_name(newcomer.number, newcomer) + " failed: " + failed->message, Tone::kWarning);
     if (state_.phase == GroupPhase::kGathering)
       fail({static_cast<ErrorCode>(failed->code), failed->message, failed->where, failed->hint});
+  } else if (newcomer.adopted && !newcomer.ready) {
+    // It has not read yet that its generation is over. What counts of this is said, or made, again.
   } else {
     act(action::Drop{newcomer.connection, std::nullopt},
         worker_name(newcomer.number, newcomer) + " is cut off: no newcomer says " + message_name(message),
@@ -220,8 +222,11 @@ void Transition::regroup_when_ready() {
     anyone_holds_state = anyone_holds_state || holds_state(member);
     workers.push_back(member);
   }
-  for (const auto& [number, member] : state_.newcomers)
-    if (member.ready && !member.failed) workers.push_back(member);
+  for (const auto& [number, member] : state_.newcomers) {
+    if (!member.ready || member.failed) continue;
+    anyone_holds_state = anyone_holds_state || holds_state(member);
+    workers.push_back(member);
+  }
   if (workers.empty()) return;
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state

@@ -167,6 +167,28 @@ class Elastic(EndToEnd):
         self.check_end(at, "SIGKILL of the coordinator, and resume")
         self.check_one_line_a_step()
 
+    def test_a_lone_worker_outlives_its_coordinator(self):
+        self.train(1)
+        self.wait_for_step(30)
+        at, pids, step = self.kill_coordinator()
+        self.child = self.start("resume", self.run_dir)
+        self.wait_for_step(step + 20)
+        self.assertEqual(set(self.pids(1).values()), pids)
+        self.check_end(at, "SIGKILL of the coordinator of one worker, and resume")
+        self.check_one_line_a_step()
+
+    def test_a_coordinator_that_stands_still_takes_nobody_for_dead(self):
+        self.train(2, "--set", "control.worker_timeout_ms=1500")
+        self.wait_for_step(20)
+        self.fault([self.child.pid], signal.SIGSTOP)
+        stopped = time.monotonic()
+        wait_until(lambda: time.monotonic() - stopped > 4, what="more than the workers may be silent")
+        at = self.fault([self.child.pid], signal.SIGCONT)
+        self.check_end(at, "a coordinator stopped for 4 s goes on")
+        self.check_one_line_a_step()
+        self.assertEqual(journal(self.run_dir, "worker_lost"), [])
+        self.assertIn("stood still", (self.run_dir / "logs" / "coordinator.log").read_text())
+
     def test_workers_die_while_there_is_no_coordinator(self):
         self.train(3)
         self.wait_for_step(30)
