@@ -276,6 +276,12 @@ void Transition::grow_when_possible() {
 
 // --- what has to happen when nothing happens
 
+/// For a worker that computes: as long as that has ever taken. A wait ends at once.
+std::chrono::milliseconds Transition::leaving_time(const Member& member) const {
+  if (!member.waits_in.empty()) return facts_.regroup_timeout;
+  return std::max(facts_.regroup_timeout, learned_patience(member.phase).value_or(facts_.regroup_timeout));
+}
+
 void Transition::look_for_silence() {
   const auto silence_of = [&](const Member& member) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(now_ - member.last_heard);
@@ -287,8 +293,8 @@ void Transition::look_for_silence() {
     if (silence_of(member) > facts_.worker_timeout)
       lose_worker(rank, "nothing was heard from it for " + seconds(silence_of(member)));
     else if (state_.phase == GroupPhase::kRegrouping && !member.ready &&
-             now_ - state_.phase_since > facts_.regroup_timeout)
-      lose_worker(rank, "it did not leave the generation within " + seconds(facts_.regroup_timeout));
+             now_ - std::max(state_.phase_since, member.moved_at) > leaving_time(member))
+      lose_worker(rank, "it did not leave the generation within " + seconds(leaving_time(member)));
   }
   const auto newcomers = state_.newcomers;
   for (const auto& [number, member] : newcomers)

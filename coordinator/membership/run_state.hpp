@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/core/clock.hpp"
+#include "common/data/lane_shares.hpp"
 #include "coordinator/journal/journal.hpp"
 #include "coordinator/membership/action.hpp"
 #include "coordinator/membership/event.hpp"
@@ -33,12 +34,17 @@ struct RunFacts {
   std::string resume_command, start_command, log_place;  ///< for messages
   std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
   std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
-  std::chrono::milliseconds adopt_timeout{10'000};       ///< for the orphans to come
-  std::chrono::milliseconds regroup_timeout{30'000};     ///< elastic: for a worker to leave a generation that is over
-  std::chrono::milliseconds failure_grace{5'000};    ///< for a group to end by itself after a worker reported an error
-  std::chrono::milliseconds finish_grace{30'000};    ///< … after all its workers have finished
-  std::chrono::milliseconds terminate_grace{5'000};  ///< … after it was asked to
-  std::chrono::milliseconds drain_grace{2'000};      ///< for the last messages of a group that has ended
+  /// Without progress for so much longer than any worker has been in that stage, and at least so long, one hangs; in a
+  /// stage that none has been through, for the third.
+  int hang_factor = 10;
+  std::chrono::milliseconds hang_least{60'000}, hang_unknown{1'800'000};
+  std::chrono::milliseconds stacks_grace{5'000};      ///< for a hung worker to write its stacks
+  std::chrono::milliseconds adopt_timeout{10'000};    ///< for the orphans to come
+  std::chrono::milliseconds regroup_timeout{30'000};  ///< elastic: for a worker to leave a generation that is over
+  std::chrono::milliseconds failure_grace{5'000};     ///< for a group to end by itself after a worker reported an error
+  std::chrono::milliseconds finish_grace{30'000};     ///< … after all its workers have finished
+  std::chrono::milliseconds terminate_grace{5'000};   ///< … after it was asked to
+  std::chrono::milliseconds drain_grace{2'000};       ///< for the last messages of a group that has ended
 };
 
 enum class GroupPhase {
@@ -58,6 +64,16 @@ struct Member {
   std::string phase = "joining";
   std::int64_t step = 0;
   bool connected = true, finished = false, failed = false;
+  // Does it get on? (hangs.cpp)
+  std::uint64_t work = 0, calls = 0;  ///< as in its newest heartbeat
+  std::string waits_in;               ///< …
+  std::vector<int> waits_for;         ///< …
+  SteadyTime moved_at;                ///< when it last got on
+  std::optional<SteadyTime> hung_at;  ///< when it was found to hang, and asked for its stacks
+  std::string hung_how;               ///< what it was found to do
+  double lane_seconds = 0;            ///< of its newest steps, smoothed; 0: unknown
+  std::int64_t timed_step = 0;        ///< the newest of them
+  int timings = 0;                    ///< that this is from, in the present generation
   // Elastic.
   int number = 0;              ///< the same for as long as the worker lives
   std::string mesh;            ///< where other workers reach it
@@ -96,6 +112,8 @@ struct RunState {
   bool all_finished = false, end_asked = false, killed = false;
   bool assigned = false;                     ///< generation_started is in the journal
   std::optional<event::GroupExited> exited;  ///< supervised groups only
+  LaneShares shares;                         ///< of the present generation, by rank
+  SteadyTime group_moved_at;                 ///< when any member last got on
   LeaseWindow leases;
   std::map<std::int64_t, CheckpointParts> parts;
   std::map<std::int64_t, std::set<int>> snapshot_ranks;
@@ -114,6 +132,7 @@ struct RunState {
   bool waits_for_more = false;               ///< it was said that there are too few
 
   // Across groups.
+  std::map<std::string, std::chrono::milliseconds> longest;  ///< without progress, by stage; "": the whole group
   bool verifying = false;          ///< where the next group resumes is being looked at: nobody is assigned meanwhile
   std::set<std::int64_t> storing;  ///< steps whose checkpoint is being verified
   std::set<std::int64_t> aggregating;  ///< steps whose snapshot is being merged

@@ -204,7 +204,7 @@ TEST_F(TrainingTest, SilenceIsDeath) {
 TEST_F(TrainingTest, WhoDoesNotLeaveTheGenerationIsLost) {
   die(1);
   ready(0, 4);
-  for (int second = 0; second <= 30; ++second) {
+  for (int second = 0; second <= 31; ++second) {
     drive.pass(1s);
     for (int number : {0, 2}) say(number, Heartbeat{4, "training"});
   }
