@@ -151,6 +151,7 @@ void Transition::lose_worker(int rank, const std::string& reason) {
                           {"reason", reason}});
   note(name + " is lost: " + reason, Tone::kWarning);
   if (state_.processes.contains(member.number)) state_.lost.insert(member.number);
+  state_.losses[member.number].push_back(now_);
   state_.members.erase(rank);
   if (state_.phase == GroupPhase::kTraining) begin_regrouping(name + " is lost");
   give_up(member);

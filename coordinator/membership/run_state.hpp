@@ -25,12 +25,13 @@ struct RunFacts {
   int lanes = 12;
   LeasePolicy lease;  ///< lease.steps is the run's length, unless it stops early
   EarlyStopPolicy early_stop;
-  int max_restarts = 3;    ///< of died groups in a row without a new checkpoint
-  bool supervised = true;  ///< false: a person starts the group, and it is not started again
-  bool elastic = false;    ///< workers come and go, and those who are left go on
-  int min_workers = 1;     ///< elastic: with fewer, training waits for others
-  int orphans = 0;         ///< elastic: workers that outlived the coordinator before this one
-  std::string launcher;    ///< its name
+  int max_restarts = 3;        ///< of died groups in a row without a new checkpoint
+  bool supervised = true;      ///< false: a person starts the group, and it is not started again
+  bool elastic = false;        ///< workers come and go, and those who are left go on
+  bool chooses_hosts = false;  ///< elastic: a worker may be launched on another host than before
+  int min_workers = 1;         ///< elastic: with fewer, training waits for others
+  int orphans = 0;             ///< elastic: workers that outlived the coordinator before this one
+  std::string launcher;        ///< its name
   std::string resume_command, start_command, log_place;  ///< for messages
   std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
   std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
@@ -121,15 +122,16 @@ struct RunState {
   std::int64_t measured = -1, pictured = -1;  ///< newest held-out measurement and snapshot that are recorded
 
   // An elastic group beside its present generation (`members`), by worker number.
-  std::map<int, Member> newcomers;           ///< not in a generation yet
-  std::map<int, SteadyTime> processes;       ///< when each that runs was launched
-  std::set<int> lost;                        ///< of them, those that are given up and will exit
-  std::map<int, event::WorkerExited> exits;  ///< of them, those that have, with last messages on the way
-  std::map<int, int> failed_starts;          ///< exits in a row before taking part
-  std::set<int> left_out;                    ///< not launched again
-  std::set<int> given_up;                    ///< not launched before a new step
-  bool adopting = false;                     ///< orphans are waited for
-  bool waits_for_more = false;               ///< it was said that there are too few
+  std::map<int, Member> newcomers;                ///< not in a generation yet
+  std::map<int, SteadyTime> processes;            ///< when each that runs was launched
+  std::set<int> lost;                             ///< of them, those that are given up and will exit
+  std::map<int, event::WorkerExited> exits;       ///< of them, those that have, with last messages on the way
+  std::map<int, int> failed_starts;               ///< exits in a row before taking part
+  std::map<int, std::vector<SteadyTime>> losses;  ///< of those that took part, when, lately
+  std::set<int> left_out;                         ///< not launched again
+  std::set<int> given_up;                         ///< not launched before a new step
+  bool adopting = false;                          ///< orphans are waited for
+  bool waits_for_more = false;                    ///< it was said that there are too few
 
   // Across groups.
   std::map<std::string, std::chrono::milliseconds> longest;  ///< without progress, by stage; "": the whole group

@@ -70,6 +70,7 @@ class Transition {
   void replace(const event::WorkerExited& exited);
   void forgive_losses();
   void launch(int number, const std::string& reason);
+  bool fails_too_often(int number);
   void adopt();
   void adopt_no_more();
   [[nodiscard]] bool is_orphan(const Hello& hello) const;

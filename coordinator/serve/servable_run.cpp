@@ -49,6 +49,7 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   facts.max_restarts = config.workers.max_restarts;
   facts.supervised = launcher.restarts();
   facts.elastic = launcher.elastic();
+  facts.chooses_hosts = launcher.chooses_hosts();
   facts.min_workers = std::min(config.workers.min, workers);
   facts.launcher = launcher.name();
   facts.resume_command = "plumbline resume " + layout.root().string();
