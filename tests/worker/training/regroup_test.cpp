@@ -92,7 +92,7 @@ TEST_P(RegroupTest, OtherRanksBetweenStepsMoveNoBit) {
         at::set_num_threads(1);
         auto& trainer = trainers[static_cast<std::size_t>(collective->rank())];
         const LaneShares shares = ranks == 3 ? LaneShares{1, run_.config.train.lanes - 2, 1} : LaneShares();
-        trainer = trainer ? Trainer::regroup(std::move(trainer), *collective, shares) : make(*collective);
+        trainer = Trainer::regroup(trainer ? std::move(trainer) : make(*collective), *collective, shares);
         ASSERT_TRUE(copy_state(*collective, 0, trainer->model().trained(), trainer->optimizer()).has_value());
         for (std::int64_t step = first; step < last; ++step)
           EXPECT_EQ(trainer->step(step).value().loss, losses[static_cast<std::size_t>(step)]) << step;
