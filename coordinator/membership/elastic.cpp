@@ -33,11 +33,16 @@ std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const 
   if (hello.group != state_.group) return usage_error("the run has another group of workers than this one");
   if (!state_.processes.contains(hello.rank) && !is_orphan(hello))
     return usage_error("nobody launched a worker " + std::to_string(hello.rank));
-  const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                     [&](const auto& m) { return m.second.number == hello.rank; });
-  if (is_member || state_.newcomers.contains(hello.rank))
+  if (member_of_number(hello.rank) != nullptr)
     return usage_error("worker " + std::to_string(hello.rank) + " has joined already");
   return std::nullopt;
+}
+
+const Member* Transition::member_of_number(int number) const {
+  if (const auto newcomer = state_.newcomers.find(number); newcomer != state_.newcomers.end()) return &newcomer->second;
+  const auto member = std::find_if(state_.members.begin(), state_.members.end(),
+                                   [&](const auto& m) { return m.second.number == number; });
+  return member == state_.members.end() ? nullptr : &member->second;
 }
 
 /// Others compute in another way: its bits would not be theirs.
@@ -58,12 +63,13 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
     if (error && state_.phase == GroupPhase::kGathering) return fail(std::move(*error));
   }
   if (error) {
+    if (hello.group == state_.group && member_of_number(hello.rank) != nullptr) state_.doubles.insert(hello.rank);
     act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
         "refused the worker with pid " + std::to_string(hello.pid) + ": " + error->message, Tone::kWarning);
     return;
   }
   Member& member = state_.newcomers[hello.rank];
-  member.adopted = is_orphan(hello);
+  member.adopted = is_orphan(hello) && hello.generation > Generation();
   if (!state_.processes.contains(hello.rank)) {
     state_.processes[hello.rank] = now_;
     act(action::AdoptWorker{hello.rank, hello.pid, hello.host},
@@ -73,7 +79,7 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
   member.last_heard = now_;
-  const bool under_way = state_.phase != GroupPhase::kGathering;
+  const bool under_way = state_.phase != GroupPhase::kGathering || (state_.adopting && !member.adopted);
   act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
   note(worker_name(hello.rank, member) + " has come");
 }
@@ -210,8 +216,9 @@ void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
   if (state_.adopting) {
+    // Who was in no generation yet holds nothing that is worth waiting for.
     const auto ready = std::count_if(state_.newcomers.begin(), state_.newcomers.end(),
-                                     [](const auto& m) { return m.second.ready.has_value(); });
+                                     [](const auto& m) { return m.second.ready || !m.second.adopted; });
     if (ready < facts_.orphans && now_ - state_.phase_since <= facts_.adopt_timeout) return;
     adopt_no_more();
   }
@@ -227,6 +234,7 @@ void Transition::regroup_when_ready() {
     anyone_holds_state = anyone_holds_state || holds_state(member);
     workers.push_back(member);
   }
+  if (state_.stop_requested && !anyone_holds_state) return stop_unless_someone_may_hold_state();
   if (workers.empty()) return;
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
@@ -238,6 +246,15 @@ void Transition::regroup_when_ready() {
   note(count_of(workers.size()) + " of at least " + std::to_string(facts_.min_workers) +
            " are there: training waits for others",
        Tone::kWarning);
+}
+
+/// A stop came while workers of an earlier coordinator were waited for; they may still be in their generation.
+void Transition::stop_unless_someone_may_hold_state() {
+  const bool may_hold = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
+                                    [](const auto& m) { return m.second.adopted && !m.second.ready; });
+  if (may_hold || state_.phase != GroupPhase::kGathering) return;
+  state_.cause = EndCause{EndCause::Kind::kStopped, {}};
+  end_group("nobody holds anything that a checkpoint does not");
 }
 
 void Transition::regroup(std::vector<Member> workers) {
@@ -295,11 +312,7 @@ void Transition::look_for_silence() {
     if (silence_of(member) > facts_.worker_timeout)
       lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
   for (auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool has_come =
-        state_.newcomers.contains(number) || std::any_of(state_.members.begin(), state_.members.end(),
-                                                         [&](const auto& m) { return m.second.number == sought; });
-    if (has_come || now_ - launched <= facts_.join_timeout) continue;
+    if (member_of_number(number) != nullptr || now_ - launched <= facts_.join_timeout) continue;
     launched = now_;
     act(action::KillWorker{number},
         "worker " + std::to_string(number) + " did not come within " + seconds(facts_.join_timeout), Tone::kWarning);
@@ -315,10 +328,7 @@ void Transition::dismiss_all() {
   for (const auto& [number, member] : state_.newcomers)
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss worker " + std::to_string(number));
   for (const auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                       [&](const auto& m) { return m.second.number == sought; });
-    if (!is_member && !state_.newcomers.contains(number))
+    if (member_of_number(number) == nullptr)
       act(action::KillWorker{number}, "worker " + std::to_string(number) + " comes too late");
   }
 }
