@@ -14,8 +14,6 @@ std::string worker_name(int number, const Member& member) {
   return "worker " + std::to_string(number) + " (pid " + std::to_string(member.pid) + " on " + member.host + ")";
 }
 
-bool holds_state(const Member& member) { return member.ready && member.ready->step >= 0; }
-
 /// Breaks in a row of a group that nobody left, beyond the losses that are allowed in a row, until the run fails.
 constexpr int kMoreBreaks = 10;
 
@@ -183,12 +181,17 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
 
 // --- the next generation
 
+/// Something that no checkpoint has. (Who comes back after a long time may hold an older step than the newest commit.)
+bool Transition::holds_state(const Member& member) const {
+  return member.ready && member.ready->step >= committed_step();
+}
+
 /// Whoever is left holds nothing: they start over from the files, with all that can be had. Not before what is being
 /// stored is stored, or it would be overlooked.
 void Transition::start_over_when_nothing_is_held() {
   if (state_.phase != GroupPhase::kRegrouping || !state_.storing.empty() || !state_.aggregating.empty()) return;
   const bool may_hold = std::any_of(state_.members.begin(), state_.members.end(),
-                                    [](const auto& m) { return !m.second.ready || holds_state(m.second); });
+                                    [&](const auto& m) { return !m.second.ready || holds_state(m.second); });
   if (may_hold) return;
   for (auto& [rank, member] : state_.members) state_.newcomers[member.number] = member;
   state_.members.clear();
@@ -267,7 +270,8 @@ void Transition::regroup(std::vector<Member> workers) {
     journal("generation_ended", {{"generation", state_.generation.value()}, {"reason", "regrouped"}, {"exit", Json()}});
     ++state_.generation;
   }
-  const std::int64_t newest = step_of(workers.front());
+  const bool from_files = !holds_state(workers.front());
+  const std::int64_t newest = from_files ? committed_step() : step_of(workers.front());
   state_.members.clear();
   state_.parts.clear();
   state_.snapshot_ranks.clear();
@@ -278,7 +282,7 @@ void Transition::regroup(std::vector<Member> workers) {
     worker.finished = false;
     state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
   }
-  begin_generation(newest >= 0 ? newest : committed_step(), newest >= 0 ? 0 : -1);
+  begin_generation(newest, from_files ? -1 : 0);
 }
 
 /// A newcomer that is ready takes part as soon as the granted steps are taken.

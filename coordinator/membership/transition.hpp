@@ -75,6 +75,7 @@ class Transition {
   void adopt();
   void adopt_no_more();
   [[nodiscard]] bool is_orphan(const Hello& hello) const;
+  [[nodiscard]] bool holds_state(const Member& member) const;
   void start_over_when_nothing_is_held();
   void fail_when_too_few();
   void regroup_when_ready();

@@ -92,6 +92,16 @@ TEST_F(AdoptionTest, AProcessThatWasStillStartingIsTakenOverAndNotWaitedFor) {
   EXPECT_FALSE(Drive::of<action::Drop>(say(1, Ready{10, "bb"})).empty()) << "nor may it";
 }
 
+TEST_F(AdoptionTest, WhatIsOlderThanTheCheckpointIsNotGoneOnWith) {
+  come(0), come(1);
+  say(0, Ready{7, "aa"}), say(1, Ready{});
+  const auto assigned = drive.all<action::Assign>();
+  ASSERT_EQ(assigned.size(), 2u);
+  EXPECT_EQ(assigned[0].assignment.start_step, 8);
+  EXPECT_EQ(assigned[0].assignment.source, -1);
+  EXPECT_EQ(assigned[0].resume_from, Step(8)) << "which was verified when the run was opened";
+}
+
 /// The worker was taken for lost and another was launched in its place; then it comes after all.
 TEST_F(AdoptionTest, OfTwoProcessesOfOneNumberTheFirstToComeStays) {
   come(0);

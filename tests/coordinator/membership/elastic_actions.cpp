@@ -94,7 +94,8 @@ void ElasticCluster::begin_generation(const action::Assign& first) {
   // Who comes back is not waited for, unless it is in time to be taken over.
   const bool taking_over = waited_ <= facts().adopt_timeout && !shared_;
   for (const Worker& worker : workers_) {
-    if (!takes_part(worker) || (worker.at != At::kReady && links_[worker.link - 1].again && !taking_over)) continue;
+    const bool late = !taking_over && drive_.state().newcomers.contains(worker.number);
+    if (!takes_part(worker) || (late && links_[worker.link - 1].again)) continue;
     if (worker.holds) {
       EXPECT_LE(worker.step, given.start_step) << "a step is undone that somebody holds";
     }
