@@ -48,6 +48,8 @@ class ElasticWorker {
     const auto gathered = gather(assignment);
     if (gathered.has_error()) return after_break(gathered.error());
     const Group& group = gathered.value();
+    WatchedCollective ranks(*group.ranks);
+    if (const Status shared = share_reports(assignment, ranks); shared.has_error()) return after_break(shared.error());
     WatchedCollective watched(group.of_training());
     Result<TrainLoop::Ending> ended = loop_.run(assignment, watched);
     // Without its coordinator a worker may meet what the next one has cleared away.
@@ -59,6 +61,16 @@ class ElasticWorker {
   static TrainLoop::Ending after_break(const Error& why) {
     log_info("generation ends here: " + to_string(why));
     return TrainLoop::Ending::kRegroup;
+  }
+
+  /// Before anybody takes over the source's state: if that rank and the coordinator die before the coordinator has read
+  /// what the source has said again, whoever holds the state has to say it.
+  Status share_reports(const Assignment& assignment, Collective& ranks) {
+    if (assignment.source < 0) return {};
+    const bool is_source = assignment.rank == assignment.source;
+    PLUMBLINE_ASSIGN(const auto reports,
+                     ranks.all_gather_bytes(is_source ? context_.session.unrecorded(assignment) : std::string()));
+    return is_source ? Status() : context_.session.take_over(reports[static_cast<std::size_t>(assignment.source)]);
   }
 
   Result<Group> gather(const Assignment& assignment) {

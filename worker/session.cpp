@@ -17,6 +17,12 @@ constexpr std::chrono::milliseconds kLookAgain{50}, kConnectTimeout{10'000};
 constexpr const char* kCoordinator = "the coordinator";
 /// Of steps without a checkpoint between them; older reports are given up.
 constexpr std::size_t kMostReports = 20'000;
+
+/// "train", "heldout".
+std::string kind_of(const StepDone& done) {
+  const auto kind = done.metrics.find("kind");
+  return kind != done.metrics.end() && kind->is_string() ? kind->get<std::string>() : std::string();
+}
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::join(const std::filesystem::path& run_dir, Hello hello,
@@ -61,10 +67,11 @@ std::optional<Assignment> Session::next_assignment() {
 
 std::optional<Assignment> Session::ready(const Ready& holding) {
   {
+    // Under the lock, or take_up() might say it a second time to the same coordinator.
     const std::lock_guard lock(mutex_);
     ready_ = holding;
+    static_cast<void>(client_->send(holding));  // Where it gets lost, the next coordinator is told.
   }
-  static_cast<void>(send(holding));  // Where it gets lost, the next coordinator is told.
   return next_assignment();
 }
 
@@ -116,6 +123,37 @@ Status Session::report_again(const Assignment& assignment) {
   if (assignment.rank != 0) return {};
   for (const StepDone& done : reports)
     if (done.step > std::min(assignment.recorded, assignment.measured)) PLUMBLINE_TRY(send(done));
+  return {};
+}
+
+std::string Session::unrecorded(const Assignment& assignment) const {
+  const std::lock_guard lock(mutex_);
+  Json reports = Json::array();
+  for (const StepDone& done : reports_) {
+    const bool held_out = kind_of(done) == "heldout";
+    if (done.step > (held_out ? assignment.measured : assignment.recorded))
+      reports.push_back({done.step, done.metrics});
+  }
+  return reports.dump();
+}
+
+Status Session::take_over(const std::string& reports) {
+  const Json parsed = Json::parse(reports, nullptr, /*allow_exceptions=*/false);
+  const auto is_report = [](const Json& one) {
+    return one.is_array() && one.size() == 2 && one[0].is_number_integer() && one[1].is_object();
+  };
+  if (!parsed.is_array() || !std::all_of(parsed.begin(), parsed.end(), is_report))
+    return run_error("another rank's reports cannot be read", "mesh");
+  const std::lock_guard lock(mutex_);
+  for (const Json& one : parsed) {
+    StepDone done{one[0].get<std::int64_t>(), one[1]};
+    const auto later = std::upper_bound(reports_.begin(), reports_.end(), done.step,
+                                        [](std::int64_t step, const StepDone& kept) { return step < kept.step; });
+    const bool known = std::any_of(reports_.begin(), later, [&](const StepDone& kept) {
+      return kept.step == done.step && kind_of(kept) == kind_of(done);
+    });
+    if (!known) reports_.insert(later, std::move(done));
+  }
   return {};
 }
 
@@ -187,6 +225,7 @@ bool Session::find_another(const Error& lost) {
     {
       std::unique_lock lock(mutex_);
       if (changed_.wait_for(lock, kLookAgain, [&] { return leaving_; })) return false;
+      assignment_.reset();  // Not taken up by now: the generation that this hello tells of stays the newest.
       hello = hello_;
     }
     auto found = ControlClient::connect(run_dir_, std::move(hello), kConnectTimeout);
@@ -208,7 +247,6 @@ void Session::take_up(std::shared_ptr<ControlClient> client) {
   const std::lock_guard lock(mutex_);
   client_ = std::move(client);
   connected_ = true;
-  assignment_.reset();
   interrupt_.raise();
   if (ready_) static_cast<void>(client_->send(*ready_));
   changed_.notify_all();

@@ -64,6 +64,11 @@ class Session {
   /// Says the kept reports again that the assignment's coordinator does not have; forgets them where it begins from
   /// the files.
   Status report_again(const Assignment& assignment);
+  /// The kept reports that the assignment's coordinator does not have, as text for another rank: whoever takes over
+  /// this rank's state may be the next to say them.
+  [[nodiscard]] std::string unrecorded(const Assignment& assignment) const;
+  /// Keeps another rank's unrecorded() reports beside its own. A run error when the text is none.
+  Status take_over(const std::string& reports);
   /// There is a coordinator.
   [[nodiscard]] bool connected() const;
   /// Waits until a lease reaches beyond `step`, or the last one ends at it. A run error when the generation is over, as

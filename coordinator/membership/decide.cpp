@@ -71,6 +71,10 @@ void Transition::drop_orphans() {
     if (member.connected)
       act(action::Drop{member.connection, std::nullopt},
           "the launcher has ended, " + rank_name(rank) + " is still there", Tone::kWarning);
+  for (const auto& [number, member] : state_.newcomers)
+    if (member.connected)
+      act(action::Drop{member.connection, std::nullopt},
+          "the workers have ended, worker " + std::to_string(number) + " is still there", Tone::kWarning);
 }
 
 int Transition::connected() const {

@@ -14,8 +14,6 @@ std::string worker_name(int number, const Member& member) {
   return "worker " + std::to_string(number) + " (pid " + std::to_string(member.pid) + " on " + member.host + ")";
 }
 
-bool holds_state(const Member& member) { return member.ready && member.ready->step >= 0; }
-
 /// Breaks in a row of a group that nobody left, beyond the losses that are allowed in a row, until the run fails.
 constexpr int kMoreBreaks = 10;
 
@@ -33,11 +31,16 @@ std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const 
   if (hello.group != state_.group) return usage_error("the run has another group of workers than this one");
   if (!state_.processes.contains(hello.rank) && !is_orphan(hello))
     return usage_error("nobody launched a worker " + std::to_string(hello.rank));
-  const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                     [&](const auto& m) { return m.second.number == hello.rank; });
-  if (is_member || state_.newcomers.contains(hello.rank))
+  if (member_of_number(hello.rank) != nullptr)
     return usage_error("worker " + std::to_string(hello.rank) + " has joined already");
   return std::nullopt;
+}
+
+const Member* Transition::member_of_number(int number) const {
+  if (const auto newcomer = state_.newcomers.find(number); newcomer != state_.newcomers.end()) return &newcomer->second;
+  const auto member = std::find_if(state_.members.begin(), state_.members.end(),
+                                   [&](const auto& m) { return m.second.number == number; });
+  return member == state_.members.end() ? nullptr : &member->second;
 }
 
 /// Others compute in another way: its bits would not be theirs.
@@ -58,12 +61,13 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
     if (error && state_.phase == GroupPhase::kGathering) return fail(std::move(*error));
   }
   if (error) {
+    if (hello.group == state_.group && member_of_number(hello.rank) != nullptr) state_.doubles.insert(hello.rank);
     act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
         "refused the worker with pid " + std::to_string(hello.pid) + ": " + error->message, Tone::kWarning);
     return;
   }
   Member& member = state_.newcomers[hello.rank];
-  member.adopted = is_orphan(hello);
+  member.adopted = is_orphan(hello) && hello.generation > Generation();
   if (!state_.processes.contains(hello.rank)) {
     state_.processes[hello.rank] = now_;
     act(action::AdoptWorker{hello.rank, hello.pid, hello.host},
@@ -73,7 +77,7 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
   member.last_heard = now_;
-  const bool under_way = state_.phase != GroupPhase::kGathering;
+  const bool under_way = state_.phase != GroupPhase::kGathering || (state_.adopting && !member.adopted);
   act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
   note(worker_name(hello.rank, member) + " has come");
 }
@@ -178,12 +182,17 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
 
 // --- the next generation
 
+/// Something that no checkpoint has. (Who comes back after a long time may hold an older step than the newest commit.)
+bool Transition::holds_state(const Member& member) const {
+  return member.ready && member.ready->step >= committed_step();
+}
+
 /// Whoever is left holds nothing: they start over from the files, with all that can be had. Not before what is being
 /// stored is stored, or it would be overlooked.
 void Transition::start_over_when_nothing_is_held() {
   if (state_.phase != GroupPhase::kRegrouping || !state_.storing.empty() || !state_.aggregating.empty()) return;
   const bool may_hold = std::any_of(state_.members.begin(), state_.members.end(),
-                                    [](const auto& m) { return !m.second.ready || holds_state(m.second); });
+                                    [&](const auto& m) { return !m.second.ready || holds_state(m.second); });
   if (may_hold) return;
   for (auto& [rank, member] : state_.members) state_.newcomers[member.number] = member;
   state_.members.clear();
@@ -211,8 +220,9 @@ void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
   if (state_.adopting) {
+    // Who was in no generation yet holds nothing that is worth waiting for.
     const auto ready = std::count_if(state_.newcomers.begin(), state_.newcomers.end(),
-                                     [](const auto& m) { return m.second.ready.has_value(); });
+                                     [](const auto& m) { return m.second.ready || !m.second.adopted; });
     if (ready < facts_.orphans && now_ - state_.phase_since <= facts_.adopt_timeout) return;
     adopt_no_more();
   }
@@ -228,6 +238,7 @@ void Transition::regroup_when_ready() {
     anyone_holds_state = anyone_holds_state || holds_state(member);
     workers.push_back(member);
   }
+  if (state_.stop_requested && !anyone_holds_state) return stop_unless_someone_may_hold_state();
   if (workers.empty()) return;
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
@@ -241,6 +252,15 @@ void Transition::regroup_when_ready() {
        Tone::kWarning);
 }
 
+/// A stop came while workers of an earlier coordinator were waited for; they may still be in their generation.
+void Transition::stop_unless_someone_may_hold_state() {
+  const bool may_hold = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
+                                    [](const auto& m) { return m.second.adopted && !m.second.ready; });
+  if (may_hold || state_.phase != GroupPhase::kGathering) return;
+  state_.cause = EndCause{EndCause::Kind::kStopped, {}};
+  end_group("nobody holds anything that a checkpoint does not");
+}
+
 void Transition::regroup(std::vector<Member> workers) {
   const auto step_of = [](const Member& member) { return member.ready->step; };
   // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
@@ -251,7 +271,8 @@ void Transition::regroup(std::vector<Member> workers) {
     journal("generation_ended", {{"generation", state_.generation.value()}, {"reason", "regrouped"}, {"exit", Json()}});
     ++state_.generation;
   }
-  const std::int64_t newest = step_of(workers.front());
+  const bool from_files = !holds_state(workers.front());
+  const std::int64_t newest = from_files ? committed_step() : step_of(workers.front());
   state_.members.clear();
   state_.parts.clear();
   state_.snapshot_ranks.clear();
@@ -262,7 +283,7 @@ void Transition::regroup(std::vector<Member> workers) {
     worker.finished = false;
     state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
   }
-  begin_generation(newest >= 0 ? newest : committed_step(), newest >= 0 ? 0 : -1);
+  begin_generation(newest, from_files ? -1 : 0);
 }
 
 /// A newcomer that is ready takes part as soon as the granted steps are taken.
@@ -302,11 +323,7 @@ void Transition::look_for_silence() {
     if (silence_of(member) > facts_.worker_timeout)
       lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
   for (auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool has_come =
-        state_.newcomers.contains(number) || std::any_of(state_.members.begin(), state_.members.end(),
-                                                         [&](const auto& m) { return m.second.number == sought; });
-    if (has_come || now_ - launched <= facts_.join_timeout) continue;
+    if (member_of_number(number) != nullptr || now_ - launched <= facts_.join_timeout) continue;
     launched = now_;
     act(action::KillWorker{number},
         "worker " + std::to_string(number) + " did not come within " + seconds(facts_.join_timeout), Tone::kWarning);
@@ -322,10 +339,7 @@ void Transition::dismiss_all() {
   for (const auto& [number, member] : state_.newcomers)
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss worker " + std::to_string(number));
   for (const auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                       [&](const auto& m) { return m.second.number == sought; });
-    if (!is_member && !state_.newcomers.contains(number))
+    if (member_of_number(number) == nullptr)
       act(action::KillWorker{number}, "worker " + std::to_string(number) + " comes too late");
   }
 }

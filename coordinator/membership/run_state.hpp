@@ -126,6 +126,7 @@ struct RunState {
   std::map<int, SteadyTime> processes;            ///< when each that runs was launched
   std::set<int> lost;                             ///< of them, those that are given up and will exit
   std::map<int, event::WorkerExited> exits;       ///< of them, those that have, with last messages on the way
+  std::set<int> doubles;                          ///< of them, those of which a second process was refused
   std::map<int, int> failed_starts;               ///< exits in a row before taking part
   std::map<int, std::vector<SteadyTime>> losses;  ///< of those that took part, when, lately
   std::set<int> left_out;                         ///< not launched again

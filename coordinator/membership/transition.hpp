@@ -61,6 +61,8 @@ class Transition {
   [[nodiscard]] std::optional<Error> why_newcomer_refused(const Hello& hello) const;
   [[nodiscard]] std::optional<Error> conflict_with_others(const Hello& hello) const;
   [[nodiscard]] std::optional<Place> place_of(ConnectionId connection);
+  /// Of the group or a newcomer to it; nullptr: no worker of this number has come.
+  [[nodiscard]] const Member* member_of_number(int number) const;
   void newcomer_said(Member& newcomer, const Message& message);
   void lose_worker(int rank, const std::string& reason);
   void lose_newcomer(int number, const std::string& reason);
@@ -74,9 +76,11 @@ class Transition {
   void adopt();
   void adopt_no_more();
   [[nodiscard]] bool is_orphan(const Hello& hello) const;
+  [[nodiscard]] bool holds_state(const Member& member) const;
   void start_over_when_nothing_is_held();
   void fail_when_too_few();
   void regroup_when_ready();
+  void stop_unless_someone_may_hold_state();
   void regroup(std::vector<Member> workers);
   void grow_when_possible();
   void look_for_silence();
