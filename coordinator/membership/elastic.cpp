@@ -243,7 +243,8 @@ void Transition::regroup_when_ready() {
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
                                 ? static_cast<std::size_t>(state_.stop_requested ? 1 : facts_.min_workers)
-                                : std::max(state_.processes.size(), static_cast<std::size_t>(facts_.min_workers));
+                                : std::max(std::min(state_.processes.size(), static_cast<std::size_t>(facts_.workers)),
+                                           static_cast<std::size_t>(facts_.min_workers));
   if (workers.size() >= least) return regroup(std::move(workers));
   if (!anyone_holds_state || state_.waits_for_more) return;
   state_.waits_for_more = true;
@@ -279,6 +280,10 @@ void Transition::regroup(std::vector<Member> workers) {
   state_.waits_for_more = false;
   for (Member& worker : workers) {
     state_.newcomers.erase(worker.number);
+    if (std::ssize(state_.members) == facts_.workers) {  // the group is complete, and this one a spare
+      state_.newcomers.emplace(worker.number, std::move(worker));
+      continue;
+    }
     worker.ready.reset();
     worker.finished = false;
     state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
@@ -286,9 +291,10 @@ void Transition::regroup(std::vector<Member> workers) {
   begin_generation(newest, from_files ? -1 : 0);
 }
 
-/// A newcomer that is ready takes part as soon as the granted steps are taken.
+/// A newcomer that is ready takes part as soon as the granted steps are taken, unless the group is complete.
 void Transition::grow_when_possible() {
   if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
+  if (std::ssize(state_.members) >= facts_.workers) return;
   const bool anyone = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
                                   [](const auto& m) { return m.second.ready && !m.second.failed; });
   if (!anyone) return;

@@ -88,11 +88,22 @@ void Transition::forgive_losses() {
     if (!state_.processes.contains(number)) launch(number, "there is a new step");
 }
 
-void Transition::launch(int number, const std::string& reason) {
+/// Once there is a step: then what a spare prepares for is known to work, and what it needs is there.
+void Transition::launch_spares() {
+  if (std::exchange(state_.spares_launched, true) || state_.stop_requested) return;
+  for (int number = facts_.workers; number < facts_.workers + facts_.spares; ++number)
+    if (!state_.processes.contains(number)) launch(number, "it is a spare", /*again=*/false);
+}
+
+void Transition::launch(int number, const std::string& reason, bool again) {
   state_.processes[number] = now_;
   const bool elsewhere = facts_.chooses_hosts && fails_too_often(number);
   act(action::StartWorker{number, state_.group, elsewhere},
-      "launching worker " + std::to_string(number) + (elsewhere ? " on another host: " : " again: ") + reason,
+      "launching worker " + std::to_string(number) +
+          (elsewhere ? " on another host: "
+           : again   ? " again: "
+                     : ": ") +
+          reason,
       Tone::kInfo);
 }
 

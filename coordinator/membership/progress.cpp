@@ -99,7 +99,7 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
   }
   if (const auto rate = measured_rate(done.metrics); rate && rate->step == done.step) measured(*rate);
   if (!trained || done.step <= state_.leases.newest()) return;
-  if (facts_.elastic) forgive_losses();
+  if (facts_.elastic) forgive_losses(), launch_spares();
   speaker.member->phase = "training";
   const auto grant = state_.leases.advance(done.step, seconds_of(done.metrics));
   if (grant && state_.phase == GroupPhase::kTraining)

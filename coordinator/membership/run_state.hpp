@@ -22,6 +22,7 @@ namespace plumbline {
 /// What does not change while a coordinator serves.
 struct RunFacts {
   int workers = 1;  ///< asked for
+  int spares = 0;   ///< elastic: more workers, prepared and waiting for one to be lost
   int lanes = 12;
   LeasePolicy lease;  ///< lease.steps is the run's length, unless it stops early
   EarlyStopPolicy early_stop;
@@ -131,8 +132,9 @@ struct RunState {
   std::map<int, std::vector<SteadyTime>> losses;  ///< of those that took part, when, lately
   std::set<int> left_out;                         ///< not launched again
   std::set<int> given_up;                         ///< not launched before a new step
-  bool adopting = false;                          ///< orphans are waited for
-  bool waits_for_more = false;                    ///< it was said that there are too few
+  bool spares_launched = false;
+  bool adopting = false;        ///< orphans are waited for
+  bool waits_for_more = false;  ///< it was said that there are too few
 
   // Across groups.
   std::map<std::string, std::chrono::milliseconds> longest;  ///< without progress, by stage; "": the whole group

@@ -71,7 +71,8 @@ class Transition {
   void begin_regrouping(const std::string& reason);
   void replace(const event::WorkerExited& exited);
   void forgive_losses();
-  void launch(int number, const std::string& reason);
+  void launch_spares();
+  void launch(int number, const std::string& reason, bool again = true);
   bool fails_too_often(int number);
   void adopt();
   void adopt_no_more();
