@@ -76,7 +76,7 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
   member.connection = came.connection;
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
-  member.last_heard = now_;
+  member.last_heard = member.moved_at = now_;
   const bool under_way = state_.phase != GroupPhase::kGathering || (state_.adopting && !member.adopted);
   act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
   note(worker_name(hello.rank, member) + " has come");
@@ -86,7 +86,9 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
 void Transition::newcomer_said(Member& newcomer, const Message& message) {
   newcomer.last_heard = now_;
   if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
+    take_note(newcomer, *heartbeat);
     newcomer.phase = heartbeat->phase.substr(0, 40);
+    newcomer.step = heartbeat->step;
   } else if (const auto* ready = std::get_if<Ready>(&message)) {
     if (ready->step >= 0 && !newcomer.adopted)
       return act(action::Drop{newcomer.connection, std::nullopt},
@@ -263,7 +265,7 @@ void Transition::stop_unless_someone_may_hold_state() {
 }
 
 void Transition::regroup(std::vector<Member> workers) {
-  const auto step_of = [](const Member& member) { return member.ready->step; };
+  const auto step_of = [](const Member& member) { return member.ready ? member.ready->step : -1; };
   // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
   std::stable_sort(workers.begin(), workers.end(), [&](const Member& a, const Member& b) {
     return step_of(a) != step_of(b) ? step_of(a) > step_of(b) : a.number < b.number;
@@ -306,8 +308,8 @@ void Transition::grow_when_possible() {
 
 /// For a worker that computes: as long as that has ever taken. A wait ends at once.
 std::chrono::milliseconds Transition::leaving_time(const Member& member) const {
-  if (!member.waits_in.empty()) return facts_.regroup_timeout;
-  return std::max(facts_.regroup_timeout, learned_patience(member.phase).value_or(facts_.regroup_timeout));
+  if (!member.beat.waits_in.empty()) return facts_.regroup_timeout;
+  return std::max(facts_.regroup_timeout, learned_patience(member.beat.phase).value_or(facts_.regroup_timeout));
 }
 
 void Transition::look_for_silence() {
@@ -328,6 +330,10 @@ void Transition::look_for_silence() {
   for (const auto& [number, member] : newcomers)
     if (silence_of(member) > facts_.worker_timeout)
       lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
+    else if (hangs(member))
+      lose_newcomer(number, "it does not get on in the stage \"" + member.beat.phase + "\"");
+    else if (member.adopted && !member.ready && now_ - member.moved_at > leaving_time(member))
+      lose_newcomer(number, "it did not leave its generation within " + seconds(leaving_time(member)));
   for (auto& [number, launched] : state_.processes) {
     if (member_of_number(number) != nullptr || now_ - launched <= facts_.join_timeout) continue;
     launched = now_;

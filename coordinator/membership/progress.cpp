@@ -42,7 +42,10 @@ void Transition::on(const event::WorkerSaid& said) {
   if (place->rank < 0) return newcomer_said(*place->member, said.message);
   place->member->last_heard = now_;
   const bool failed = std::holds_alternative<Failed>(said.message);
-  if (is_old && !failed) return;  // Said before it had read its assignment to the present one.
+  if (is_old && !failed) {  // Said before it had read its assignment to the present one.
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&said.message)) take_note(*place->member, *heartbeat);
+    return;
+  }
   if (!state_.assigned && !failed && !std::holds_alternative<Heartbeat>(said.message))
     return violation(speaker, "it says " + message_name(said.message) + " before it has its assignment");
   std::visit([&](const auto& message) { heard(speaker, message); }, said.message);

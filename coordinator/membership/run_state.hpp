@@ -67,9 +67,7 @@ struct Member {
   std::int64_t step = 0;
   bool connected = true, finished = false, failed = false;
   // Does it get on? (hangs.cpp)
-  std::uint64_t work = 0, calls = 0;  ///< as in its newest heartbeat
-  std::string waits_in;               ///< …
-  std::vector<int> waits_for;         ///< …
+  Heartbeat beat;                     ///< its newest
   SteadyTime moved_at;                ///< when it last got on
   std::optional<SteadyTime> hung_at;  ///< when it was found to hang, and asked for its stacks
   std::string hung_how;               ///< what it was found to do

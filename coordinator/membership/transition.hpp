@@ -109,6 +109,8 @@ class Transition {
   // hangs.cpp
   void take_note(Member& member, const Heartbeat& heartbeat);
   void look_for_hangs();
+  [[nodiscard]] bool hangs(const Member& member) const;
+  [[nodiscard]] bool owes_nothing() const;
   void suspect(int rank, const std::string& how);
   void give_up_hung(int rank, const std::string& stacks);
   void look_at_waiting();

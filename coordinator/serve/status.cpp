@@ -50,7 +50,7 @@ Json workers_json(const RunState& state, int num_lanes, SteadyTime now) {
                        {"lanes", {lanes.begin, lanes.end}},
                        {"lane_seconds", member.lane_seconds > 0 ? Json(member.lane_seconds) : Json()},
                        {"slow", member.lane_seconds > kSlow * median},
-                       {"waits_in", member.waits_in},
+                       {"waits_in", member.beat.waits_in},
                        {"seconds_since_heartbeat", std::chrono::duration<double>(now - member.last_heard).count()}});
   }
   return workers;

@@ -35,6 +35,7 @@ class ElasticCluster {
     int restart = 0;       ///< of 10,000 events: the coordinator is killed somewhere in carrying out actions
     int reconfigured = 0;  ///< of 100 restarts: under another configuration, which takes no worker over
     int cut = 0;           ///< of 10,000 turns: a connection breaks, and nobody dies
+    int hang = 0;          ///< of 10,000 turns: the thread that trains stands still, and its process lives
   };
 
   ElasticCluster(std::uint64_t seed, const RunFacts& facts, const Dangers& dangers)
@@ -100,9 +101,11 @@ class ElasticCluster {
     std::string group;
     At at = At::kStart;
     bool alive = true, suspended = false;
-    bool far = false;      ///< on another host than the coordinator
-    bool watched = false;  ///< the present coordinator launched or adopted it and has not seen its end
-    int status = 0;        ///< once it is not alive
+    bool hung = false;       ///< its thread; the session's goes on
+    std::uint64_t work = 1;  ///< turns of its thread
+    bool far = false;        ///< on another host than the coordinator
+    bool watched = false;    ///< the present coordinator launched or adopted it and has not seen its end
+    int status = 0;          ///< once it is not alive
     // The session.
     std::uint64_t link = 0;  ///< 0: none
     bool looking = false;    ///< for another coordinator, since
@@ -186,6 +189,7 @@ class ElasticCluster {
 
   // a worker: elastic_worker.cpp
   void act(Worker& worker);
+  [[nodiscard]] static Heartbeat heartbeat_of(const Worker& worker);
   void read(Worker& worker);
   void say(Worker& worker, Message message);
   void take_part(Worker& worker);

@@ -26,7 +26,9 @@ RunFacts facts_of(std::uint64_t seed) {
   facts.workers = static_cast<int>(1 + seed % 5);
   facts.min_workers = static_cast<int>(1 + seed / 5 % static_cast<std::uint64_t>(facts.workers));
   facts.lease.steps = static_cast<std::int64_t>(1 + seed % 17);
+  facts.spares = static_cast<int>(seed / 11 % 3 == 0 ? 1 + seed % 2 : 0);
   facts.max_restarts = static_cast<int>(1 + seed % 7);
+  facts.hang_least = 15'000ms, facts.hang_unknown = 60'000ms;
   facts.worker_timeout = 10'000ms;
   facts.join_timeout = 20'000ms;
   facts.adopt_timeout = seed % 3 == 0 ? 3'000ms : 60'000ms;
@@ -149,6 +151,14 @@ TEST(ElasticSchedules, AWorkersOwnErrorEndsTheRun) {
 }
 
 /// The threads share the seeds among themselves.
+TEST(ElasticSchedules, HungWorkersAreFoundOut) {
+  int finished = 0;
+  run_schedules(500, {.death = 5, .hang = 12}, [&](const ElasticCluster&, const action::EndRun& ended) {
+    finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
+  });
+  EXPECT_TRUE(finished > 300 || number_in("PLUMBLINE_SCHEDULE"));
+}
+
 TEST(ElasticSchedules, EverythingAtOnce) {
   const Dangers dangers{.death = 25,
                         .torn = 60,
@@ -161,7 +171,8 @@ TEST(ElasticSchedules, EverythingAtOnce) {
                         .damage = 10,
                         .restart = 4,
                         .reconfigured = 8,
-                        .cut = 6};
+                        .cut = 6,
+                        .hang = 3};
   const std::uint64_t count = number_in("PLUMBLINE_SCHEDULES").value_or(2000);
   if (const auto chosen = number_in("PLUMBLINE_SCHEDULE"))
     return run_schedules(count, dangers, [](const ElasticCluster&, const action::EndRun&) {});

@@ -27,6 +27,8 @@ void ElasticCluster::read(Worker& worker) {
     worker.committed = -1;
     worker.interrupted = false;
   }
+  if (std::holds_alternative<StacksRequest>(message) && roll(2) == 0)
+    say(worker, Artifact{"stacks", std::max<std::int64_t>(worker.step, 0), "logs/stacks"});
   if (std::holds_alternative<Regroup>(message)) worker.interrupted = true;
   if (std::holds_alternative<Dismissal>(message)) worker.dismissed = true;
   if (const auto* committed = std::get_if<Committed>(&message)) {
@@ -46,6 +48,18 @@ void ElasticCluster::read(Worker& worker) {
     worker.spoken = welcome->generation.value();
     worker.at = welcome->under_way ? At::kPrepare : At::kFinish;
   }
+}
+
+/// What its session's other thread says of the one that trains.
+Heartbeat ElasticCluster::heartbeat_of(const Worker& worker) {
+  Heartbeat heartbeat;
+  heartbeat.step = std::max<std::int64_t>(worker.step, 0);
+  heartbeat.phase = "training";
+  heartbeat.work = worker.work;
+  if (worker.at >= At::kGather && worker.at <= At::kEvaluate) heartbeat.waits_in = "a call";
+  if (worker.at == At::kReady || worker.at == At::kCommit || worker.at == At::kLease || worker.at == At::kFinished)
+    heartbeat.waits_in = "the coordinator";
+  return heartbeat;
 }
 
 /// One turn of the thread that trains.
