@@ -5,6 +5,7 @@
 #include "common/config/loopback.hpp"
 #include "worker/collective/nccl_group.hpp"
 #include "worker/collective/tcp_mesh.hpp"
+#include "worker/collective/watched.hpp"
 #include "worker/device.hpp"
 #include "worker/joining.hpp"
 #include "worker/log.hpp"
@@ -47,9 +48,10 @@ class ElasticWorker {
     const auto gathered = gather(assignment);
     if (gathered.has_error()) return after_break(gathered.error());
     const Group& group = gathered.value();
-    if (const Status shared = share_reports(assignment, *group.ranks); shared.has_error())
-      return after_break(shared.error());
-    Result<TrainLoop::Ending> ended = loop_.run(assignment, group.of_training());
+    WatchedCollective ranks(*group.ranks);
+    if (const Status shared = share_reports(assignment, ranks); shared.has_error()) return after_break(shared.error());
+    WatchedCollective watched(group.of_training());
+    Result<TrainLoop::Ending> ended = loop_.run(assignment, watched);
     // Without its coordinator a worker may meet what the next one has cleared away.
     if (ended.has_error() &&
         (group.of_training().broken() || context_.session.interrupt().raised() || !context_.session.connected()))
@@ -106,7 +108,7 @@ Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, i
   const char* group = std::getenv("PLUMBLINE_GROUP");
   Hello hello = introduce(group != nullptr ? group : "", fingerprint);
   hello.rank = number, hello.world = 0, hello.mesh = listener.address();
-  SessionOptions options = session_options(config);
+  SessionOptions options = session_options(config, layout);
   options.orphan = std::chrono::milliseconds(config.control.orphan_ms);
   PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), std::move(options)));
   log_info("joined as worker " + std::to_string(number) + " (" + listener.address() + "), " + fingerprint);

@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include "worker/activity.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -11,6 +13,8 @@ namespace {
 constexpr std::chrono::milliseconds kReadTimeout{100};
 /// Between two looks for another coordinator, and for one to answer.
 constexpr std::chrono::milliseconds kLookAgain{50}, kConnectTimeout{10'000};
+/// What is waited for here.
+constexpr const char* kCoordinator = "the coordinator";
 /// Of steps without a checkpoint between them; older reports are given up.
 constexpr std::size_t kMostReports = 20'000;
 
@@ -50,13 +54,14 @@ bool Session::connected() const {
 }
 
 std::optional<Assignment> Session::next_assignment() {
+  const Activity::Wait wait(kCoordinator);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return assignment_ || dismissed_; });
   ready_.reset();
   if (!assignment_) return std::nullopt;
   hello_.generation = assignment_->generation;
   client_->speak_in(assignment_->generation);
-  heartbeat_ = {assignment_->start_step, "starting"};
+  step_ = assignment_->start_step, phase_ = "starting";
   return std::exchange(assignment_, std::nullopt);
 }
 
@@ -71,6 +76,7 @@ std::optional<Assignment> Session::ready(const Ready& holding) {
 }
 
 bool Session::dismissed() {
+  const Activity::Wait wait(kCoordinator);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return dismissed_ || interrupt_.raised(); });
   return dismissed_;
@@ -78,7 +84,18 @@ bool Session::dismissed() {
 
 void Session::at(std::int64_t step, std::string phase) {
   const std::lock_guard lock(mutex_);
-  heartbeat_ = {step, std::move(phase)};
+  step_ = step, phase_ = std::move(phase);
+}
+
+void Session::took(double lane_seconds) {
+  const std::lock_guard lock(mutex_);
+  lane_seconds_ = lane_seconds;
+}
+
+/// Under the lock.
+Heartbeat Session::heartbeat() const {
+  Activity::Seen seen = activity().look();
+  return {step_, phase_, seen.work, seen.calls, std::move(seen.waits_in), std::move(seen.waits_for), lane_seconds_};
 }
 
 Status Session::send(const Message& message) {
@@ -142,7 +159,10 @@ Status Session::take_over(const std::string& reports) {
 
 template <class Condition>
 Status Session::wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition) {
-  changed_.wait(lock, [&] { return condition() || interrupt_.raised(); });
+  if (!condition() && !interrupt_.raised()) {
+    const Activity::Wait wait(kCoordinator);
+    changed_.wait(lock, [&] { return condition() || interrupt_.raised(); });
+  }
   if (interrupt_.raised()) return run_error("the coordinator has ended this generation", "control plane");
   return {};
 }
@@ -186,7 +206,14 @@ void Session::read() {
       if (!find_another(message.error())) return;
       continue;
     }
-    if (message.value()) keep(std::move(*message.value()));
+    if (message.value()) {
+      if (const auto* asked = std::get_if<StacksRequest>(&*message.value())) {
+        lock.unlock();
+        describe_hang(asked->reason);
+        continue;
+      }
+      keep(std::move(*message.value()));
+    }
     changed_.notify_all();
   }
 }
@@ -247,14 +274,31 @@ void Session::keep(Message message) {
     options_.on_lost({static_cast<ErrorCode>(refused->code), refused->message, refused->where, refused->hint});
 }
 
+void Session::describe_hang(const std::string& reason) {
+  if (!options_.write_stacks) return;
+  Heartbeat now;
+  {
+    const std::lock_guard lock(mutex_);
+    now = heartbeat();
+  }
+  const Activity::Seen seen = activity().look();
+  const std::string heading = "taken for hung: " + reason + "\nstage \"" + now.phase + "\" at step " +
+                              std::to_string(now.step) +
+                              ", collective calls in this generation: " + std::to_string(seen.calls) +
+                              (seen.last_call.empty() ? "" : ", the newest \"" + seen.last_call + "\"") +
+                              (seen.waits_in.empty() ? ", in none now" : ", waits in \"" + seen.waits_in + "\"");
+  const auto file = options_.write_stacks(heading);
+  if (file.has_value()) static_cast<void>(client()->send(Artifact{"stacks", now.step, file.value()}));
+}
+
 void Session::beat() {
   std::unique_lock lock(mutex_);
   while (!leaving_) {
-    const Heartbeat heartbeat = heartbeat_;
+    const Heartbeat now = heartbeat();
     const std::shared_ptr<ControlClient> client = client_;
     lock.unlock();
     // A send that fails means a lost connection, which the reader sees and reports.
-    static_cast<void>(client->send(heartbeat));
+    static_cast<void>(client->send(now));
     lock.lock();
     changed_.wait_for(lock, options_.heartbeat, [&] { return leaving_; });
   }

@@ -16,13 +16,21 @@
 
 namespace plumbline {
 
-void Stages::begin(const Assignment& assignment, Collective& collective) {
+Status Stages::begin(const Assignment& assignment, Collective& collective) {
+  const auto& shares = assignment.shares;
+  if (!shares.empty() && !is_whole(shares, assignment.world, config().train.lanes))
+    return run_error("the assignment's shares are not the run's " + std::to_string(config().train.lanes) + " lanes",
+                     "control plane");
   assignment_ = assignment;
   collective_ = &collective;
   checkpointed_ = assignment.checkpointed;
   measured_ = assignment.measured;
   pictured_ = assignment.pictured;
+  return {};
 }
+
+/// None of a rank that is alone: it prepares to join others.
+LaneShares Stages::shares() const { return world() == assignment_.world ? assignment_.shares : LaneShares(); }
 
 Ready Stages::holding() const {
   if (!holds_state_) return {};
@@ -156,7 +164,7 @@ Status Stages::take_up() {
 
 Status Stages::make_trainer() {
   PLUMBLINE_ASSIGN(trainer_, Trainer::make(config(), *dataset_, references_ ? &references_->train : nullptr,
-                                           std::move(start_model_), *collective_));
+                                           std::move(start_model_), *collective_, shares()));
   return {};
 }
 
@@ -177,7 +185,7 @@ Status Stages::join_others() {
   Collective& group = *collective_;
   if (trainer_ == nullptr) PLUMBLINE_TRY(prepare_to_join());
   collective_ = &group;
-  trainer_ = Trainer::regroup(std::move(trainer_), group);
+  trainer_ = Trainer::regroup(std::move(trainer_), group, shares());
   const Ready mine = holding();
   PLUMBLINE_ASSIGN(const auto all, group.all_gather_bytes(std::to_string(mine.step) + " " + mine.weights));
   const std::string& wanted = all[static_cast<std::size_t>(assignment_.source)];
@@ -197,7 +205,7 @@ Status Stages::join_others() {
 Result<Lease> Stages::next_lease() {
   enter("training");
   PLUMBLINE_ASSIGN(const Lease lease, context_.session.lease_beyond(step_));
-  const LaneRange expected = lanes_of(rank(), world(), config().train.lanes);
+  const LaneRange expected = trainer_->lanes();
   if (lease.lane_begin != expected.begin || lease.lane_end != expected.end)
     return run_error("the lease is for lanes " + std::to_string(lease.lane_begin) + " to " +
                          std::to_string(lease.lane_end) + ", rank " + std::to_string(rank()) + " of " +
@@ -211,6 +219,10 @@ Result<Lease> Stages::next_lease() {
 Status Stages::take_step() {
   PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
   step_ = report.step;
+  const LaneRange mine = trainer_->lanes();
+  if (mine.end > mine.begin)
+    context_.session.took((report.phases.data + report.phases.forward + report.phases.backward) /
+                          (mine.end - mine.begin));
   enter("training");
   log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
            fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");

@@ -21,7 +21,7 @@ class Stages {
   explicit Stages(const WorkerContext& context) : context_(context) {}
 
   /// From now on the group is `collective`, which outlives the generation.
-  void begin(const Assignment& assignment, Collective& collective);
+  Status begin(const Assignment& assignment, Collective& collective);
   Status open_dataset(Verify verify);
   Status build_start_model();
   Status prepare_references();
@@ -51,6 +51,7 @@ class Stages {
   [[nodiscard]] bool is_due(std::int64_t every) const { return every > 0 && step_ % every == 0; }
   void enter(const std::string& phase) { context_.session.at(step_, phase); }
   Status make_trainer();
+  [[nodiscard]] LaneShares shares() const;
   Status announce(const std::string& kind, std::int64_t step, const std::filesystem::path& file);
   /// Does rank 0 see this file? The same answer on every rank.
   Result<bool> exists(const std::filesystem::path& file);

@@ -9,7 +9,7 @@ TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Ending> TrainLoop::run(const Assignment& assignment, Collective& collective) {
   Stages& stages = *stages_;
-  stages.begin(assignment, collective);
+  PLUMBLINE_TRY(stages.begin(assignment, collective));
   if (assignment.source >= 0) {
     PLUMBLINE_TRY(stages.join_others());
   } else {

@@ -155,6 +155,7 @@ void Transition::lose_worker(int rank, const std::string& reason) {
                           {"reason", reason}});
   note(name + " is lost: " + reason, Tone::kWarning);
   if (state_.processes.contains(member.number)) state_.lost.insert(member.number);
+  state_.losses[member.number].push_back(now_);
   state_.members.erase(rank);
   if (state_.phase == GroupPhase::kTraining) begin_regrouping(name + " is lost");
   give_up(member);
@@ -242,7 +243,8 @@ void Transition::regroup_when_ready() {
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
                                 ? static_cast<std::size_t>(state_.stop_requested ? 1 : facts_.min_workers)
-                                : std::max(state_.processes.size(), static_cast<std::size_t>(facts_.min_workers));
+                                : std::max(std::min(state_.processes.size(), static_cast<std::size_t>(facts_.workers)),
+                                           static_cast<std::size_t>(facts_.min_workers));
   if (workers.size() >= least) return regroup(std::move(workers));
   if (!anyone_holds_state || state_.waits_for_more) return;
   state_.waits_for_more = true;
@@ -278,6 +280,10 @@ void Transition::regroup(std::vector<Member> workers) {
   state_.waits_for_more = false;
   for (Member& worker : workers) {
     state_.newcomers.erase(worker.number);
+    if (std::ssize(state_.members) == facts_.workers) {  // the group is complete, and this one a spare
+      state_.newcomers.emplace(worker.number, std::move(worker));
+      continue;
+    }
     worker.ready.reset();
     worker.finished = false;
     state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
@@ -285,9 +291,10 @@ void Transition::regroup(std::vector<Member> workers) {
   begin_generation(newest, from_files ? -1 : 0);
 }
 
-/// A newcomer that is ready takes part as soon as the granted steps are taken.
+/// A newcomer that is ready takes part as soon as the granted steps are taken, unless the group is complete.
 void Transition::grow_when_possible() {
   if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
+  if (std::ssize(state_.members) >= facts_.workers) return;
   const bool anyone = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
                                   [](const auto& m) { return m.second.ready && !m.second.failed; });
   if (!anyone) return;
@@ -296,6 +303,12 @@ void Transition::grow_when_possible() {
 }
 
 // --- what has to happen when nothing happens
+
+/// For a worker that computes: as long as that has ever taken. A wait ends at once.
+std::chrono::milliseconds Transition::leaving_time(const Member& member) const {
+  if (!member.waits_in.empty()) return facts_.regroup_timeout;
+  return std::max(facts_.regroup_timeout, learned_patience(member.phase).value_or(facts_.regroup_timeout));
+}
 
 void Transition::look_for_silence() {
   const auto silence_of = [&](const Member& member) {
@@ -308,8 +321,8 @@ void Transition::look_for_silence() {
     if (silence_of(member) > facts_.worker_timeout)
       lose_worker(rank, "nothing was heard from it for " + seconds(silence_of(member)));
     else if (state_.phase == GroupPhase::kRegrouping && !member.ready &&
-             now_ - state_.phase_since > facts_.regroup_timeout)
-      lose_worker(rank, "it did not leave the generation within " + seconds(facts_.regroup_timeout));
+             now_ - std::max(state_.phase_since, member.moved_at) > leaving_time(member))
+      lose_worker(rank, "it did not leave the generation within " + seconds(leaving_time(member)));
   }
   const auto newcomers = state_.newcomers;
   for (const auto& [number, member] : newcomers)

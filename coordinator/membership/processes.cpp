@@ -9,6 +9,10 @@ namespace plumbline {
 
 namespace {
 
+/// Losses of one worker on a host, within so long, until the host is left out.
+constexpr std::size_t kMostLossesOnAHost = 3;
+constexpr std::chrono::hours kLossesCount{1};
+
 bool is_refusal_to_start(int status) { return status == 2 || status == 3 || status == 6; }
 
 }  // namespace
@@ -84,10 +88,32 @@ void Transition::forgive_losses() {
     if (!state_.processes.contains(number)) launch(number, "there is a new step");
 }
 
-void Transition::launch(int number, const std::string& reason) {
+/// Once there is a step: then what a spare prepares for is known to work, and what it needs is there.
+void Transition::launch_spares() {
+  if (std::exchange(state_.spares_launched, true) || state_.stop_requested) return;
+  for (int number = facts_.workers; number < facts_.workers + facts_.spares; ++number)
+    if (!state_.processes.contains(number)) launch(number, "it is a spare", /*again=*/false);
+}
+
+void Transition::launch(int number, const std::string& reason, bool again) {
   state_.processes[number] = now_;
-  act(action::StartWorker{number, state_.group}, "launching worker " + std::to_string(number) + " again: " + reason,
+  const bool elsewhere = facts_.chooses_hosts && fails_too_often(number);
+  act(action::StartWorker{number, state_.group, elsewhere},
+      "launching worker " + std::to_string(number) +
+          (elsewhere ? " on another host: "
+           : again   ? " again: "
+                     : ": ") +
+          reason,
       Tone::kInfo);
+}
+
+/// Where so many were lost within an hour there is more to come. Its losses there are forgotten: it goes elsewhere.
+bool Transition::fails_too_often(int number) {
+  std::vector<SteadyTime>& losses = state_.losses[number];
+  std::erase_if(losses, [&](SteadyTime at) { return now_ - at > kLossesCount; });
+  if (losses.size() < kMostLossesOnAHost) return false;
+  losses.clear();
+  return true;
 }
 
 // --- orphans

@@ -91,7 +91,7 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::EndRun& end);
   void carry_out(const action::Note&) {}
   Status start_elastic_group(const action::StartGroup& start, const std::string& group);
-  Status start_worker(int number, const std::string& group);
+  Status start_worker(int number, const std::string& group, bool elsewhere);
   void watch_worker(int number, std::unique_ptr<WorkerGroup> process);
   /// Calls `exited` on the loop once the process behind `pidfd` has ended.
   template <class Exited>

@@ -4,12 +4,14 @@ Faults are real: signals to real processes. $PLUMBLINE_RANDOM_KILLS sets how man
 default). Every test prints how long training stood still, from the fault to the next step's line in metrics.jsonl.
 """
 
+import ctypes
 import datetime
 import json
 import os
 import random
 import signal
 import subprocess
+import threading
 import time
 import unittest
 
@@ -33,6 +35,19 @@ def newest_step(run):
 
 def seconds_of(line):
     return datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+
+
+def suspend_training_thread(pid):
+    """Stops the thread that trains, as a lost lock or a broken driver would; the others live. Only SIGKILL ends
+    it, and nobody but this process could reap it then."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, pid, None, None) != 0:
+            raise unittest.SkipTest(f"a thread cannot be suspended here: {os.strerror(ctypes.get_errno())}")
 
 
 class Elastic(EndToEnd):
@@ -119,6 +134,53 @@ class Elastic(EndToEnd):
         self.check_end(at, "SIGSTOP of rank 1 of 2 (silence of 1.5 s)", longest=30)
         self.check_one_line_a_step()
         self.assertIn("nothing was heard", journal(self.run_dir, "worker_lost")[0]["data"]["reason"])
+
+    def test_a_hung_worker_is_given_up_with_its_stacks(self):
+        self.train(3, "--set", "control.worker_timeout_ms=1000", "--set", "train.steps=400")
+        self.wait_for_step(30)
+        pid = self.pids(3)[1]
+        suspend_training_thread(pid)
+        at = time.time()
+        lost = wait_until(lambda: journal(self.run_dir, "worker_lost"), what="the loss of the hung worker")[0]["data"]
+        print(f"a hung worker was given up after {time.time() - at:.1f} s: {lost['reason']}", flush=True)
+        self.assertEqual((lost["rank"], lost["pid"]), (1, pid))
+        self.assertIn("it hangs", lost["reason"])
+        stacks = next(self.run_dir.glob(f"logs/stacks-*-{pid}.txt")).read_text()
+        self.assertIn("taken for hung", stacks)
+        self.assertIn("Session::beat", stacks)
+        self.assertRegex(stacks, rf"thread {pid} \(.*\), kernel: .*\nit does not answer")
+        self.check_end(at, "a hung worker (silence limit 1 s)", longest=60)
+
+    def test_lanes_move_away_from_a_slow_worker(self):
+        steps = ["--set", "train.steps=300", "--set", "evaluate.every=0", "--set", "checkpoint.every=150", "--set", "snapshot.every=0"]
+        self.train(2, *steps)
+        self.wait_for_step(10)
+        slow = self.pids(2)[1]
+        halt = threading.Event()
+
+        def hold_back():
+            while not halt.wait(0.02):
+                try:
+                    os.kill(slow, signal.SIGSTOP)
+                    time.sleep(0.15)
+                    os.kill(slow, signal.SIGCONT)
+                except ProcessLookupError:
+                    return
+
+        thread = threading.Thread(target=hold_back)
+        thread.start()
+        try:
+            moved = wait_until(lambda: [e["data"] for e in journal(self.run_dir, "generation_started") if e["data"]["lanes"] != [6, 6]],
+                               what="other shares of the lanes")
+            status = self.status(self.run_dir)
+        finally:
+            halt.set()
+            thread.join()
+        self.assertEqual(sum(moved[0]["lanes"]), 12)
+        self.assertTrue(all(worker["lane_seconds"] is None or worker["lane_seconds"] > 0 for worker in status["workers"]))
+        self.check_end()
+        self.assertEqual([line["step"] for line in train_lines(self.run_dir)], list(range(1, 301)))
+        self.assertEqual(journal(self.run_dir, "worker_lost"), [])
 
     def test_the_group_grows_back(self):
         self.train(3, "--set", "train.steps=100000")
