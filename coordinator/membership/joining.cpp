@@ -167,10 +167,11 @@ void Transition::begin_generation(std::int64_t start, int source) {
                       : state_.restarts > 0 ? "restarted after a loss"
                       : state_.checkpoint   ? "resumed"
                                             : "started"}});
-  // What was recorded beyond the start was of steps that are taken anew.
+  // What was recorded beyond the start was of steps that are taken anew. Those of a group that somebody's state begins
+  // are not recorded anew, unless a measurement is, whose line voids those of later steps.
+  if (from_files || state_.measured > start) state_.recorded = std::min(state_.recorded, start);
   state_.measured = std::min(state_.measured, start);
   state_.pictured = std::min(state_.pictured, start);
-  if (from_files) state_.recorded = start;
   Assignment assignment;
   assignment.generation = state_.generation;
   assignment.world = state_.world;

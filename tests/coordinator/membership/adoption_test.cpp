@@ -102,6 +102,26 @@ TEST_F(AdoptionTest, WhatIsOlderThanTheCheckpointIsNotGoneOnWith) {
   EXPECT_EQ(assigned[0].resume_from, Step(8)) << "which was verified when the run was opened";
 }
 
+/// A line of a measurement voids the lines of later steps for whoever reads the metrics.
+TEST_F(AdoptionTest, StepsAfterOneThatIsMeasuredAgainAreRecordedAgain) {
+  drive.state().measured = 9;
+  come(0), come(1);
+  say(0, Ready{8, "aa"}), say(1, Ready{8, "aa"});
+  const auto assigned = drive.all<action::Assign>();
+  ASSERT_EQ(assigned.size(), 2u);
+  EXPECT_EQ(assigned[0].assignment.measured, 8);
+  EXPECT_EQ(assigned[0].assignment.recorded, 8);
+}
+
+TEST_F(AdoptionTest, AStepThatIsTakenAgainIsNotRecordedAgain) {
+  drive.state().measured = 8;
+  come(0), come(1);
+  say(0, Ready{8, "aa"}), say(1, Ready{8, "aa"});
+  const auto assigned = drive.all<action::Assign>();
+  ASSERT_EQ(assigned.size(), 2u);
+  EXPECT_EQ(assigned[0].assignment.recorded, 9);
+}
+
 /// The worker was taken for lost and another was launched in its place; then it comes after all.
 TEST_F(AdoptionTest, OfTwoProcessesOfOneNumberTheFirstToComeStays) {
   come(0);

@@ -114,10 +114,11 @@ void ElasticCluster::begin_generation(const action::Assign& first) {
     EXPECT_EQ(given.start_step, committed) << "from the files means the newest commit that stands";
     EXPECT_TRUE(verified_ || commits_.empty()) << "begins at a checkpoint that nobody has looked at since";
     EXPECT_GE(given.world, facts().min_workers);
-    void_trained_.insert(trained_lines_.upper_bound(given.start_step), trained_lines_.end());
     from_files_ += meshes_.empty() ? 0 : 1;
   }
   void_held_out_.insert(held_out_lines_.upper_bound(given.start_step), held_out_lines_.end());
+  if (given.source < 0 || !void_held_out_.empty())
+    void_trained_.insert(trained_lines_.upper_bound(given.start_step), trained_lines_.end());
   verified_ = false;
   EXPECT_EQ(given.checkpointed, commits_.empty() ? -1 : committed);
   generation_start_ = given.start_step;
@@ -198,7 +199,7 @@ void ElasticCluster::carry_out(const action::AppendJournal& append) {
 void ElasticCluster::carry_out(const action::AppendMetrics& append) {
   const auto step = append.line.at("step").get<std::int64_t>();
   const bool trained = append.line.at("kind") == "train";
-  (trained ? last_trained_ : last_held_out_) = step;
+  metrics_ += append.line.dump() + "\n";
   const bool is_void = (trained ? void_trained_ : void_held_out_).erase(step) > 0;
   const bool is_new = (trained ? trained_lines_ : held_out_lines_).insert(step).second;
   EXPECT_TRUE(is_new || is_void) << "step " << step << " has two lines of metrics";

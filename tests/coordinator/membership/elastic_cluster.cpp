@@ -237,17 +237,29 @@ ElasticCluster::Worker* ElasticCluster::running(int number) {
   return nullptr;
 }
 
+/// At the start, where it was due, and at the end.
+void ElasticCluster::check_measured() const {
+  const std::vector<std::int64_t> held_out = steps_of_metrics("heldout");
+  const std::set<std::int64_t> measured(held_out.begin(), held_out.end());
+  EXPECT_EQ(measured.size(), held_out.size());
+  for (std::int64_t step = 0; step <= facts().lease.steps; ++step)
+    EXPECT_TRUE(measured.contains(step) || (step % measure_every_ != 0 && step < facts().lease.steps))
+        << "step " << step << " was not measured";
+}
+
 void ElasticCluster::check_end() {
   if (!ended_) return;
   for (const Worker& worker : workers_) EXPECT_FALSE(worker.watched) << "a worker is left behind";
   EXPECT_FALSE(storing_ || !aggregating_.empty() || verifying_);
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
+  std::vector<std::int64_t> all;
   switch (ended_->outcome) {
     case action::Outcome::kFinished:
       EXPECT_EQ(committed, facts().lease.steps);
       EXPECT_EQ(files_[committed], chain(committed)) << "not the undisturbed run's weights";
-      for (std::int64_t step = 1; step <= committed; ++step)
-        EXPECT_TRUE(trained_lines_.contains(step)) << "the metrics lack step " << step;
+      for (std::int64_t step = 1; step <= committed; ++step) all.push_back(step);
+      EXPECT_EQ(steps_of_metrics("train"), all);
+      check_measured();
       return;
     case action::Outcome::kStopped:
       EXPECT_TRUE(stop_asked_);

@@ -152,11 +152,13 @@ class ElasticCluster {
   bool report_exit();
   void say_something_stale();
   void check_end();
+  void check_measured() const;
 
   // connections, and coordinators that are killed: elastic_restarts.cpp
   void kill_coordinator();
   void begin_again();
   RunState recorded_state(const RunRecord& record);
+  [[nodiscard]] std::vector<std::int64_t> steps_of_metrics(const std::string& kind) const;
   void cut_some_connection();
   void say_hello(Worker& worker);
   bool tend(Worker& worker);
@@ -222,7 +224,7 @@ class ElasticCluster {
   std::map<std::int64_t, std::uint64_t> files_;  ///< content of checkpoints by step
   std::set<std::int64_t> trained_lines_, held_out_lines_;
   std::set<std::int64_t> void_trained_, void_held_out_;  ///< of them, those of steps that are taken anew
-  std::int64_t last_trained_ = 0, last_held_out_ = -1;   ///< steps of the newest lines
+  std::string metrics_;                                  ///< the file, whole
   std::vector<JournalEntry> journal_;
   std::map<std::pair<std::uint64_t, std::int64_t>, std::set<std::string>> reported_;
   std::uint64_t generation_ = 0;

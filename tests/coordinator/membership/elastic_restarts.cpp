@@ -1,5 +1,6 @@
 // Connections of an ElasticCluster, what a worker's session does when one ends (worker/session.cpp), and coordinators
 // that are killed: the next one begins as serve/servable_run.cpp opens a run.
+#include "common/record/metrics.hpp"
 #include "tests/coordinator/membership/elastic_cluster.hpp"
 
 namespace plumbline {
@@ -61,8 +62,9 @@ RunState ElasticCluster::recorded_state(const RunRecord& record) {
   state.rates = record.rates;
   state.group = record.group;
   state.pictured = record.pictured;
-  state.recorded = last_trained_;
-  state.measured = last_held_out_;
+  const std::vector<std::int64_t> trained = steps_of_metrics("train"), held_out = steps_of_metrics("heldout");
+  state.recorded = trained.empty() ? 0 : trained.back();
+  state.measured = held_out.empty() ? -1 : held_out.back();
   if (commits_.empty()) return state;
   std::vector<SetAsideCheckpoint> set_aside;
   state.checkpoint = newest_whole(set_aside);
@@ -70,6 +72,15 @@ RunState ElasticCluster::recorded_state(const RunRecord& record) {
     carry_out(action::AppendJournal{"checkpoint_set_aside", journal_data(aside, state.checkpoint->step)});
   verified_ = true;
   return state;
+}
+
+/// As whoever reads the file takes it: lines that later ones void are none.
+std::vector<std::int64_t> ElasticCluster::steps_of_metrics(const std::string& kind) const {
+  std::vector<std::int64_t> steps;
+  const auto lines = parse_metrics(metrics_, "metrics.jsonl").value();
+  for (const Json& line : lines)
+    if (line.at("kind") == kind) steps.push_back(line.at("step").get<std::int64_t>());
+  return steps;
 }
 
 /// A process that is gone, or on another host, is not watched.
