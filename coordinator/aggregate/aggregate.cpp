@@ -4,6 +4,7 @@
 
 #include <set>
 #include <system_error>
+#include <vector>
 
 #include "common/config/run_config.hpp"
 #include "common/core/files.hpp"
@@ -19,11 +20,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostWorkers = 1024;  ///< ranks whose parts are removed: an earlier start may have had more workers
-
+/// Those of every rank: an earlier start may have had more workers.
 void remove_parts(const RunLayout& layout, Step step) {
-  std::error_code ignored;
-  for (int rank = 0; rank < kMostWorkers; ++rank) fs::remove(layout.snapshot_part(step, rank), ignored);
+  const fs::path first = layout.snapshot_part(step, 0);
+  const std::string name = first.filename().string();
+  const std::string start = name.substr(0, name.rfind("rank-"));
+  std::vector<fs::path> parts;
+  std::error_code ec, ignored;
+  for (fs::directory_iterator entry(first.parent_path(), ec), end; !ec && entry != end; entry.increment(ec))
+    if (entry->path().filename().string().starts_with(start)) parts.push_back(entry->path());
+  for (const fs::path& part : parts) fs::remove(part, ignored);
 }
 
 /// The snapshot appears whole or not at all.

@@ -44,8 +44,10 @@ TEST_F(RunFolder, MergesPartsOnceAndRemovesThem) {
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 0), part({2, 0})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 1), part({1, 3})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 2), part({1})).has_value());  // of an earlier, larger group
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(30), 0), part({1})).has_value());  // of another step
   const Status merged = aggregate_snapshot(layout, step, 2, 4);
   ASSERT_TRUE(merged.has_value()) << to_string(merged.error());
+  EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(30), 0)));
   EXPECT_FALSE(fs::exists(layout.snapshot_part(step, 0)));
   EXPECT_FALSE(fs::exists(layout.snapshot_part(step, 2)));
   const auto snapshot = read_snapshot(layout.snapshot(step));
