@@ -154,10 +154,11 @@ Status Stages::take_up() {
     PLUMBLINE_TRY(make_trainer());
     if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
     step_ = step;
-    holds_state_ = true;
     return {};
   };
   PLUMBLINE_TRY(agree(*collective_, take_up()));
+  // Not before all are here: where rank 0 was lost while it wrote the start model's evaluation, all must begin anew.
+  holds_state_ = true;
   if (resumes()) log_info("resumed from " + assignment_.resume_from + " at step " + std::to_string(step_));
   return {};
 }

@@ -92,6 +92,16 @@ def weights_sha256(run):
     return json.loads((run / "evaluation" / "summary.json").read_text())["weights_sha256"]
 
 
+def standing_metrics(run):
+    """metrics.jsonl as docs/formats.md says to read it: {(kind, step): line} of what no later line makes void, in its order."""
+    kept = {}
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        kind, step = line["kind"], line["step"]
+        kept = {(k, s): old for (k, s), old in kept.items() if not (s > step or (s == step and (kind == "train" or k == "heldout")))}
+        kept[kind, step] = line
+    return kept
+
+
 def wait_until(condition, timeout=60, what="the condition"):
     """Polls `condition` until it returns something true and returns it."""
     deadline = time.monotonic() + timeout
