@@ -5,7 +5,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import signal
+import shutil
 import subprocess
 import time
 import typing
@@ -69,28 +69,18 @@ class DisturbedRuns(EndToEnd):
     def setUp(self):
         need_library()
         super().setUp()
-        self.addCleanup(self.end_orphans)
         self.make_dataset()
-
-    def end_orphans(self):
-        """Workers whose coordinator was killed, where a test ended before their run did."""
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                if str(self.dir).encode() in (process / "cmdline").read_bytes():
-                    os.kill(int(process.name), signal.SIGKILL)
-            except OSError:
-                continue
 
     def run_program(self, *args, env=None):
         return subprocess.run([PLUMBLINE, *map(str, args)], cwd=self.dir, text=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL,
                               env={**os.environ, **(env or {})})
 
-    def count(self, program, arguments=None):
+    def count(self, program, arguments=None, kind=None):
         """The calls of an undisturbed run, whose record is what all others must end with."""
         folder = self.dir / "counted"
         folder.mkdir()
         self.plumbline("train", "tiny.yaml", "--run", folder / "run", *self.SETTINGS,
-                       env=faults(program, folder, arguments=arguments, list=self.dir / "calls"))
+                       env=faults(program, folder, arguments=arguments, kind=kind, list=self.dir / "calls"))
         self.expected = record(folder / "run")
         return listed(self.dir / "calls")
 
@@ -110,7 +100,10 @@ class DisturbedRuns(EndToEnd):
             try:
                 check(folder, call, deed)
             except (AssertionError, subprocess.TimeoutExpired) as error:
-                return f"{deed} at call {call.number}, {call.name} {call.what}: {error}"
+                wrong = f"{deed} at call {call.number}, {call.name} {call.what}: {error}"
+                print(f"\n{wrong}", flush=True)
+                return wrong
+            shutil.rmtree(folder)
             return None
 
         with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -34,7 +34,13 @@ class FaultPoints(DisturbedRuns):
             self.go_on(run)
             self.check_same(run, "after resume")
 
-        self.check_all(self.sample(points_of(calls)), check)
+        # A snapshot that was being merged was never merged, and a checkpoint that was being removed stayed.
+        def always(call, deed):
+            merges = deed == "half" and "snapshots/..step-00000002" in call.what
+            prunes = deed == "after" and call.name == "unlink" and call.what.endswith("MANIFEST.json")
+            return merges or prunes
+
+        self.check_all(self.sample(points_of(calls), always), check)
 
     def check_worker(self, number, checkpoint_file):
         calls = self.count("plumbline-worker", f"--worker {number}")
