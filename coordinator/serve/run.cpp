@@ -38,7 +38,7 @@ Error with_way_on(Error error, const RunLayout& layout) {
   const std::string resume = "plumbline resume " + layout.root().string();
   const bool may_go_on = error.code == ErrorCode::kRun || error.code == ErrorCode::kEnvironment;
   if (!may_go_on || error.hint.find(resume) != std::string::npos) return error;
-  error.hint += (error.hint.empty() ? "The run can be resumed with: " : " Then resume the run with: ") + resume;
+  error.hint += (error.hint.empty() ? "The run can be resumed with: " : " The run can be resumed with: ") + resume;
   return error;
 }
 

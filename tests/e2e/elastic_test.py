@@ -13,10 +13,11 @@ import threading
 import time
 import unittest
 
-from elastic_runs import STEPS, ElasticRuns, newest_step
+from elastic_runs import STEPS, ElasticRuns, newest_step, train_lines
 from harness import journal, standing_metrics, wait_until
 
 RANDOM_KILLS = int(os.environ.get("PLUMBLINE_RANDOM_KILLS", "12"))
+RANDOM_STEPS = int(os.environ.get("PLUMBLINE_RANDOM_STEPS", STEPS * max(1, RANDOM_KILLS // 10)))  # more than they take
 
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
@@ -133,8 +134,7 @@ class Elastic(ElasticRuns):
         rng = random.Random(11)
         # The output goes to a file: that of hundreds of losses would fill a pipe that nobody reads.
         self.output = self.dir / "output"
-        steps = STEPS * max(1, RANDOM_KILLS // 6)
-        self.train(4, "--set", f"train.steps={steps}")
+        self.train(4, "--set", f"train.steps={RANDOM_STEPS}")
         killed = {"worker": 0, "coordinator": 0}
         self.wait_for_step(3)
         began = time.monotonic()
@@ -151,7 +151,7 @@ class Elastic(ElasticRuns):
         self.assertEqual(sum(killed.values()), RANDOM_KILLS, "training was over before the last kill:\n" + self.output.read_text()[-3000:])
         took = time.monotonic() - began
         self.check_end()
-        self.assertEqual([step for kind, step in standing_metrics(self.run_dir) if kind == "train"], list(range(1, steps + 1)))
+        self.assertEqual([step for kind, step in standing_metrics(self.run_dir) if kind == "train"], list(range(1, RANDOM_STEPS + 1)))
         print(f"{killed} random kills in {took:.0f} s, {len(journal(self.run_dir, 'generation_started'))} generations", flush=True)
 
     def kill_coordinator(self):

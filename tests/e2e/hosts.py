@@ -152,8 +152,8 @@ def main(folder, program, words):
     elif program == "scontrol":
         print("\n".join(words[-1].split(",")))
     elif program == "sinfo":
-        host = next(word for word in words if word.startswith("--nodes=")).removeprefix("--nodes=")
-        print("down*" if (folder / "down" / host).exists() else "allocated")
+        for host in next(word for word in words if word.startswith("--nodes=")).removeprefix("--nodes=").split(","):
+            print(host, "down*" if (folder / "down" / host).exists() else "allocated")
     elif program == "squeue":
         for step, job in read_steps(folder).items():
             print(step, job["name"])

