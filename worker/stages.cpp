@@ -16,6 +16,19 @@
 
 namespace plumbline {
 
+namespace {
+
+/// That it is there already is fine.
+Status make_folder_of(const std::filesystem::path& file) {
+  std::error_code ec;
+  std::filesystem::create_directories(file.parent_path(), ec);
+  if (!ec) return {};
+  const std::string reason = ec == std::errc::no_space_on_device ? "the disk is full" : ec.message();
+  return run_error("the folder cannot be made: " + reason, file.parent_path().string());
+}
+
+}  // namespace
+
 Status Stages::begin(const Assignment& assignment, Collective& collective) {
   const auto& shares = assignment.shares;
   if (!shares.empty() && !is_whole(shares, assignment.world, config().train.lanes))
@@ -154,10 +167,11 @@ Status Stages::take_up() {
     PLUMBLINE_TRY(make_trainer());
     if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
     step_ = step;
-    holds_state_ = true;
     return {};
   };
   PLUMBLINE_TRY(agree(*collective_, take_up()));
+  // Not before all are here: where rank 0 was lost while it wrote the start model's evaluation, all must begin anew.
+  holds_state_ = true;
   if (resumes()) log_info("resumed from " + assignment_.resume_from + " at step " + std::to_string(step_));
   return {};
 }
@@ -270,8 +284,7 @@ Status Stages::evaluate(const T5& model, std::int64_t step) {
   log_info("evaluated " + std::to_string(rows.size()) + " held-out examples at step " + std::to_string(step));
   if (rank() != 0) return {};
   const auto file = context_.layout.evaluation_rows(Step(step));
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
+  PLUMBLINE_TRY(make_folder_of(file));
   PLUMBLINE_TRY(write_evaluation(file, rows));
   return announce("evaluation", step, file);
 }
@@ -284,8 +297,7 @@ Status Stages::take_snapshot() {
                        config().evaluate.batch_rows, config().train.max_source_tokens};
   const Snapshot part = encode_probe_part(model(), probe, Step(step_), rank(), world(), context_.device);
   const auto file = context_.layout.snapshot_part(Step(step_), rank());
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
+  PLUMBLINE_TRY(make_folder_of(file));
   PLUMBLINE_TRY(write_snapshot(file, part));
   pictured_ = step_;
   return announce("snapshot_part", step_, file);

@@ -37,8 +37,12 @@ Error write_failed(const fs::path& path, int error) {
   if (error == ENOSPC || error == EDQUOT)
     return run_error("the file cannot be written: the disk is full", path.string(), "Free some space, then try again.");
   const std::string message = "the file cannot be written: " + reason(error);
-  if (error == EACCES || error == EPERM || error == EROFS)
+  if (error == EROFS) return environment_error(message, path.string(), "Have the file system mounted for writing.");
+  if (error == EACCES || error == EPERM)
     return environment_error(message, path.string(), "Choose a folder that you may write to.");
+  if (error == EIO)
+    return environment_error(message, path.string(),
+                             "The disk, or the way to it, is broken: the system's log says more.");
   return run_error(message, path.string());
 }
 

@@ -255,15 +255,18 @@ void Coordinator::carry_out(const action::EndRun& ending) {
 void Coordinator::summarize() {
   spdlog::info("judging and comparing what the models wrote …");
   const CommittedCheckpoint final = *run_.state.checkpoint;
-  off_loop([this, final] { return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256); },
-           [this, final](Status summarized) {
-             if (summarized.has_value())
-               summarized = run_.journal.append(
-                   "evaluated", {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
-             if (summarized.has_error()) return end_failed(summarized.error());
-             off_loop([this] { return write_report(run_.layout); },
-                      [this](const Status& reported) { finish(reported); });
-           });
+  off_loop(
+      [this, final] {
+        aggregate_left_snapshots(run_.layout, num_probe_rows_);
+        return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256);
+      },
+      [this, final](Status summarized) {
+        if (summarized.has_value())
+          summarized = run_.journal.append("evaluated",
+                                           {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
+        if (summarized.has_error()) return end_failed(summarized.error());
+        off_loop([this] { return write_report(run_.layout); }, [this](const Status& reported) { finish(reported); });
+      });
 }
 
 void Coordinator::finish(Status reported) {

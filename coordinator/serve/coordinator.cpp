@@ -61,6 +61,8 @@ Result<RunOutcome> Coordinator::serve() {
                                                             {"steps", run_.facts.lease.steps},
                                                             {"version", PLUMBLINE_VERSION}}));
   spdlog::info("coordinator of {} listens on {} port {}", run_.layout.root().string(), run_.config.control.bind, port_);
+  // A coordinator that was killed may not have come to it.
+  if (run_.state.checkpoint) carry_out(action::PruneCheckpoints{run_.state.checkpoint->step});
   spawn(accept_all(std::move(acceptor)));
   spawn(tick());
   spawn(take_signals());

@@ -18,6 +18,7 @@ import generation
 import machine
 import memory
 import ratios
+import recovery
 import scaling
 import training
 from material import MEASURED, SOURCE, Material, MaterialFailed, say
@@ -28,7 +29,8 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
           "generate": generation.run,
           "scaling": scaling.run,
           "memory": memory.run,
-          "coordinator": coordinator.run}
+          "coordinator": coordinator.run,
+         "recovery": recovery.run}
 
 
 class Options:

@@ -5,20 +5,10 @@ import os
 import shutil
 import unittest
 
-from harness import EndToEnd, journal, wait_until, weights_sha256
+from harness import EndToEnd, journal, standing_metrics, wait_until, weights_sha256
 
 # Workers end with their coordinator: those who outlive it need no checkpoint.
 STEPS = ["--set", "train.steps=120", "--set", "checkpoint.every=8", "--set", "control.orphan_ms=0"]
-
-
-def metrics_that_stand(run):
-    """metrics.jsonl as docs/formats.md says to read it: (kind, step) of what no later line makes void."""
-    kept = []
-    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
-        kind, step = line["kind"], line["step"]
-        kept = [(k, s) for k, s in kept if not (s > step or (s == step and (kind == "train" or k == "heldout")))]
-        kept.append((kind, step))
-    return kept
 
 
 class Checkpoints(EndToEnd):
@@ -53,7 +43,7 @@ class Checkpoints(EndToEnd):
             self.assertTrue((run / data["moved_to"]).is_dir(), "nothing is deleted")
         self.assertEqual(journal(run, "generation_started")[-1]["data"]["start_step"], committed[-2])
         self.assertEqual(weights_sha256(run), self.expected)
-        self.assertEqual([step for kind, step in metrics_that_stand(run) if kind == "train"], list(range(1, 121)))
+        self.assertEqual([step for kind, step in standing_metrics(run) if kind == "train"], list(range(1, 121)))
 
     def test_a_flipped_bit(self):
         def flip(folder):

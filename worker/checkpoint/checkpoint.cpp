@@ -104,11 +104,8 @@ Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, 
     }
     return {};
   };
-  if (Status status = run(); status.has_error()) {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-    return explained(std::move(status).error(), folder);
-  }
+  // Where it fails, others may be writing beside it: the coordinator removes the folder once all are gone.
+  if (Status status = run(); status.has_error()) return explained(std::move(status).error(), folder);
   return parts;
 }
 
