@@ -19,11 +19,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostWorkers = 1024;  ///< ranks whose parts are removed: an earlier start may have had more workers
-
+/// Of every rank that there is a part of: an earlier start may have had more workers.
 void remove_parts(const RunLayout& layout, Step step) {
-  std::error_code ignored;
-  for (int rank = 0; rank < kMostWorkers; ++rank) fs::remove(layout.snapshot_part(step, rank), ignored);
+  const std::string first = layout.snapshot_part(step, 0).filename().string();
+  const std::string begin = first.substr(0, first.find_last_of('-') + 1);
+  std::vector<fs::path> parts;
+  std::error_code ec;
+  for (auto entry = fs::directory_iterator(layout.snapshots(), ec); !ec && entry != fs::directory_iterator();
+       entry.increment(ec))
+    if (entry->path().filename().string().starts_with(begin)) parts.push_back(entry->path());
+  for (const fs::path& part : parts) fs::remove(part, ec);
 }
 
 /// The snapshot appears whole or not at all.
