@@ -112,7 +112,9 @@ struct Regroup {
   std::string reason;
 };
 struct Dismissal {};
-struct StatusRequest {};
+struct StatusRequest {
+  bool all = false;  ///< every worker of a large group, not only those that stand out
+};
 struct StatusReply {
   Json status = Json::object();
 };

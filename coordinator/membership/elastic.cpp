@@ -73,6 +73,7 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
   member.last_heard = now_;
+  state_.found_at[came.connection] = hello.rank;
   const bool under_way = state_.phase != GroupPhase::kGathering;
   act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
   note(worker_name(hello.rank, member) + " has come");
@@ -207,35 +208,45 @@ void Transition::fail_when_too_few() {
 void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
+  const auto takes_part = [](const auto& m) { return m.second.ready && !m.second.failed; };
   if (state_.adopting) {
+    const bool in_time = now_ - state_.phase_since <= facts_.adopt_timeout;
+    if (in_time && std::ssize(state_.newcomers) < facts_.orphans) return;
     const auto ready = std::count_if(state_.newcomers.begin(), state_.newcomers.end(),
                                      [](const auto& m) { return m.second.ready.has_value(); });
-    if (ready < facts_.orphans && now_ - state_.phase_since <= facts_.adopt_timeout) return;
+    if (in_time && ready < facts_.orphans) return;
     adopt_no_more();
   }
-  std::vector<Member> workers;
   bool anyone_holds_state = false;
   for (const auto& [rank, member] : state_.members) {
     if (!member.ready) return;
     anyone_holds_state = anyone_holds_state || holds_state(member);
-    workers.push_back(member);
   }
-  for (const auto& [number, member] : state_.newcomers)
-    if (member.ready && !member.failed) workers.push_back(member);
-  if (workers.empty()) return;
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
                                 ? static_cast<std::size_t>(state_.stop_requested ? 1 : facts_.min_workers)
                                 : std::max(state_.processes.size(), static_cast<std::size_t>(facts_.min_workers));
-  if (workers.size() >= least) return regroup(std::move(workers));
+  std::size_t workers = state_.members.size() + state_.newcomers.size();
+  for (const auto& newcomer : state_.newcomers) {
+    // This is asked after whatever anybody says: while thousands come, the first that is missing is answer enough.
+    if (workers < least && !anyone_holds_state) return;
+    if (!takes_part(newcomer)) --workers;
+  }
+  if (workers == 0) return;
+  if (workers >= least) return regroup();
   if (!anyone_holds_state || state_.waits_for_more) return;
   state_.waits_for_more = true;
-  note(count_of(workers.size()) + " of at least " + std::to_string(facts_.min_workers) +
+  note(count_of(workers) + " of at least " + std::to_string(facts_.min_workers) +
            " are there: training waits for others",
        Tone::kWarning);
 }
 
-void Transition::regroup(std::vector<Member> workers) {
+/// With every member and every newcomer that is ready.
+void Transition::regroup() {
+  std::vector<Member> workers;
+  for (const auto& [rank, member] : state_.members) workers.push_back(member);
+  for (const auto& [number, member] : state_.newcomers)
+    if (member.ready && !member.failed) workers.push_back(member);
   const auto step_of = [](const Member& member) { return member.ready->step; };
   // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
   std::stable_sort(workers.begin(), workers.end(), [&](const Member& a, const Member& b) {
@@ -254,7 +265,9 @@ void Transition::regroup(std::vector<Member> workers) {
     state_.newcomers.erase(worker.number);
     worker.ready.reset();
     worker.finished = false;
-    state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
+    const int rank = static_cast<int>(state_.members.size());
+    state_.found_at[worker.connection] = rank;
+    state_.members.emplace(rank, std::move(worker));
   }
   begin_generation(newest >= 0 ? newest : committed_step(), newest >= 0 ? 0 : -1);
 }
@@ -276,29 +289,47 @@ void Transition::look_for_silence() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(now_ - member.last_heard);
   };
   const auto seconds = [](std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; };
-  const auto members = state_.members;
-  for (const auto& [rank, member] : members) {
+  const auto why_lost = [&](const Member& member) -> std::optional<std::string> {
+    if (silence_of(member) > facts_.worker_timeout)
+      return "nothing was heard from it for " + seconds(silence_of(member));
+    if (state_.phase == GroupPhase::kRegrouping && !member.ready && now_ - state_.phase_since > facts_.regroup_timeout)
+      return "it did not leave the generation within " + seconds(facts_.regroup_timeout);
+    return std::nullopt;
+  };
+  std::vector<int> silent;
+  for (const auto& [rank, member] : state_.members)
+    if (why_lost(member)) silent.push_back(rank);
+  for (const int rank : silent) {
     if (!state_.members.contains(rank) || state_.all_finished) continue;
-    if (silence_of(member) > facts_.worker_timeout)
-      lose_worker(rank, "nothing was heard from it for " + seconds(silence_of(member)));
-    else if (state_.phase == GroupPhase::kRegrouping && !member.ready &&
-             now_ - state_.phase_since > facts_.regroup_timeout)
-      lose_worker(rank, "it did not leave the generation within " + seconds(facts_.regroup_timeout));
+    if (const auto why = why_lost(state_.members.at(rank))) lose_worker(rank, *why);
   }
-  const auto newcomers = state_.newcomers;
-  for (const auto& [number, member] : newcomers)
-    if (silence_of(member) > facts_.worker_timeout)
-      lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
+  silent.clear();
+  for (const auto& [number, member] : state_.newcomers)
+    if (silence_of(member) > facts_.worker_timeout) silent.push_back(number);
+  for (const int number : silent)
+    if (state_.newcomers.contains(number))
+      lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(state_.newcomers.at(number))));
+  kill_who_does_not_come();
+}
+
+void Transition::kill_who_does_not_come() {
+  const auto is_late = [&](const auto& process) { return now_ - process.second > facts_.join_timeout; };
+  if (std::none_of(state_.processes.begin(), state_.processes.end(), is_late)) return;
+  const std::set<int> come = numbers_of_members();
   for (auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool has_come =
-        state_.newcomers.contains(number) || std::any_of(state_.members.begin(), state_.members.end(),
-                                                         [&](const auto& m) { return m.second.number == sought; });
-    if (has_come || now_ - launched <= facts_.join_timeout) continue;
+    if (now_ - launched <= facts_.join_timeout || come.contains(number) || state_.newcomers.contains(number)) continue;
     launched = now_;
     act(action::KillWorker{number},
-        "worker " + std::to_string(number) + " did not come within " + seconds(facts_.join_timeout), Tone::kWarning);
+        "worker " + std::to_string(number) + " did not come within " +
+            std::to_string(facts_.join_timeout.count() / 1000) + " s",
+        Tone::kWarning);
   }
+}
+
+std::set<int> Transition::numbers_of_members() const {
+  std::set<int> numbers;
+  for (const auto& [rank, member] : state_.members) numbers.insert(member.number);
+  return numbers;
 }
 
 // --- the end
@@ -309,11 +340,9 @@ void Transition::dismiss_all() {
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss " + rank_name(rank));
   for (const auto& [number, member] : state_.newcomers)
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss worker " + std::to_string(number));
+  const std::set<int> members = numbers_of_members();
   for (const auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                       [&](const auto& m) { return m.second.number == sought; });
-    if (!is_member && !state_.newcomers.contains(number))
+    if (!members.contains(number) && !state_.newcomers.contains(number))
       act(action::KillWorker{number}, "worker " + std::to_string(number) + " comes too late");
   }
 }

@@ -41,9 +41,17 @@ void ElasticCluster::carry_out(const action::Welcome& welcome) {
   worker->unread.push_back(Welcome{welcome.generation, welcome.under_way});
 }
 
+/// As the shell sends it.
+Assignment ElasticCluster::whole(const action::Assign& assign) {
+  Assignment message = assign.assignment;
+  EXPECT_TRUE(message.mesh.empty());
+  message.mesh = *assign.mesh;
+  return message;
+}
+
 /// The first rank's tells that a generation begins; the others' must be the same but for the rank.
 void ElasticCluster::carry_out(const action::Assign& assign) {
-  const Assignment& given = assign.assignment;
+  const Assignment given = whole(assign);
   if (given.rank == 0) begin_generation(assign);
   ASSERT_TRUE(shared_);
   EXPECT_EQ(given.generation, shared_->generation);
@@ -67,7 +75,7 @@ void ElasticCluster::carry_out(const action::Assign& assign) {
 }
 
 void ElasticCluster::begin_generation(const action::Assign& first) {
-  const Assignment& given = first.assignment;
+  const Assignment given = whole(first);
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
   EXPECT_EQ(given.generation.value(), meshes_.empty() ? 1 : generation_ + 1) << "one after the other";
   EXPECT_FALSE(storing_ || !aggregating_.empty()) << "a generation begins while the files of another are worked on";
