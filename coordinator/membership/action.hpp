@@ -1,6 +1,7 @@
 // What decide() wants done. The shell carries actions out in order; `reason` is what it logs.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -46,12 +47,13 @@ struct Welcome {
   Generation generation;
   bool under_way = false;
 };
-/// To a welcomed worker, at the beginning of a generation. The message's resume_from and key are for the shell to fill
-/// in: it knows where checkpoints lie, and a secret.
+/// To a welcomed worker, at the beginning of a generation. The message's mesh, resume_from and key are for the shell to
+/// fill in: all ranks have the same mesh (elastic; otherwise null), and it knows where checkpoints lie, and a secret.
 struct Assign {
   ConnectionId connection;
   std::optional<Step> resume_from;
   Assignment assignment;
+  std::shared_ptr<const std::vector<std::string>> mesh;
 };
 /// To a welcomed worker.
 struct Send {

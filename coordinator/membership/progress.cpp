@@ -54,17 +54,22 @@ void Transition::on(const event::WorkerSaid& said) {
 /// The search is for those who moved: in a group of thousands it would cost more than all else that a heartbeat does.
 std::optional<Transition::Place> Transition::place_of(ConnectionId connection) {
   const auto is_it = [&](const Member& member) { return member.connected && member.connection == connection; };
-  if (const auto guess = state_.found_at.find(connection); guess != state_.found_at.end())
+  if (const auto guess = state_.found_at.find(connection); guess != state_.found_at.end()) {
     if (const auto found = state_.members.find(guess->second); found != state_.members.end() && is_it(found->second))
       return Place{found->first, &found->second};
-  if (state_.found_at.size() > 2 * state_.members.size()) state_.found_at.clear();
+    const auto newcomer = state_.newcomers.find(guess->second);
+    if (newcomer != state_.newcomers.end() && is_it(newcomer->second)) return Place{-1, &newcomer->second};
+  }
   for (auto& [rank, member] : state_.members) {
     if (!is_it(member)) continue;
     state_.found_at[connection] = rank;
     return Place{rank, &member};
   }
-  for (auto& [number, member] : state_.newcomers)
-    if (member.connected && member.connection == connection) return Place{-1, &member};
+  for (auto& [number, member] : state_.newcomers) {
+    if (!is_it(member)) continue;
+    state_.found_at[connection] = number;
+    return Place{-1, &member};
+  }
   return std::nullopt;
 }
 

@@ -102,9 +102,12 @@ struct RunState {
 
   // The group.
   std::string group;
-  int world = 0;                         ///< 0 until the first worker came
-  std::map<int, Member> members;         ///< by rank
-  std::map<ConnectionId, int> found_at;  ///< the rank at which a connection was found last: a guess, to be checked
+  int world = 0;                  ///< 0 until the first worker came
+  std::map<int, Member> members;  ///< by rank
+  /// The rank (a newcomer's: the number) at which a connection was found last: a guess, to be checked. Of connections
+  /// that are not lost.
+  std::map<ConnectionId, int> found_at;
+  int seen_connected = 0;  ///< a rank whose connection was there when it was looked for last: where to look first
   SteadyTime phase_since;
   std::optional<EndCause> cause;
   std::optional<Error> failure;  ///< the first error that a worker reported

@@ -43,13 +43,17 @@ TEST_F(RunFolder, MergesPartsOnceAndRemovesThem) {
   const Step step(3);
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 0), part({2, 0})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 1), part({1, 3})).has_value());
-  ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 2), part({1})).has_value());      // of an earlier, larger group
+  // Of an earlier, larger group.
+  for (const int rank : {2, 16'383})
+    ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, rank), part({1})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(30), 0), part({1})).has_value());  // of another step
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(step.value() + 1), 0), part({1})).has_value());
   const Status merged = aggregate_snapshot(layout, step, 2, 4);
   ASSERT_TRUE(merged.has_value()) << to_string(merged.error());
   EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(30), 0)));
   EXPECT_FALSE(fs::exists(layout.snapshot_part(step, 0)));
-  EXPECT_FALSE(fs::exists(layout.snapshot_part(step, 2)));
+  for (const int rank : {2, 16'383}) EXPECT_FALSE(fs::exists(layout.snapshot_part(step, rank)));
+  EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(step.value() + 1), 0))) << "another step's";
   const auto snapshot = read_snapshot(layout.snapshot(step));
   ASSERT_TRUE(snapshot.has_value()) << to_string(snapshot.error());
   EXPECT_EQ(snapshot->probe_index, (std::vector<std::int64_t>{0, 1, 2, 3}));

@@ -178,6 +178,7 @@ class ElasticCluster {
   void carry_out(const action::Welcome& welcome);
   void carry_out(const action::Assign& assign);
   void carry_out(const action::Send& sent);
+  static Assignment whole(const action::Assign& assign);
   void carry_out(const action::Drop& drop);
   void carry_out(const action::StoreCheckpoint& store);
   void carry_out(const action::VerifyCheckpoint&);

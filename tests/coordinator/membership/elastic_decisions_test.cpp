@@ -72,6 +72,7 @@ class ElasticTest : public testing::Test {
     for (const auto& assign : drive.all<action::Assign>()) {
       if (assign.assignment.rank == 0) newest.clear();
       newest.push_back(assign.assignment);
+      newest.back().mesh = *assign.mesh;
     }
     return newest;
   }
