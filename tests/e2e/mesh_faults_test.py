@@ -7,6 +7,7 @@ Which call of a worker the fault is at, the fault library counts; the workers ar
 
 import errno
 import signal
+import time
 import unittest
 
 from elastic_runs import STEPS, ElasticRuns, train_lines
@@ -42,6 +43,24 @@ class DyingInCollectives(DisturbedRuns):
 
     def test_another_worker_dies_in_a_collective(self):
         self.check_worker(1)
+
+
+class Hanging(ElasticRuns):
+    def test_a_worker_hangs_inside_a_collective(self):
+        """Its heartbeats go on. Which of both directions it hangs in makes no difference to the others: they wait for it."""
+        for number, call in [(1, "send"), (0, "recv")]:
+            with self.subTest(number=number, call=call):
+                self.run_dir = self.dir / f"run-{number}-{call}"
+                token = self.dir / f"{self.run_dir.name}.token"
+                self.environment = faults("plumbline-worker", at=300, do="hang", kind="mesh", call=call, arguments=f"--worker {number}", token=token)
+                self.train(3, "--set", "control.worker_timeout_ms=1000")
+                wait_until(token.exists, timeout=120, what="the fault")
+                at = time.time()
+                lost = wait_until(lambda: journal(self.run_dir, "worker_lost"), what="the loss of the hung worker")[0]["data"]
+                self.assertEqual(lost["worker"], number)
+                self.assertIn("it hangs", lost["reason"])
+                self.check_end(at, f"worker {number} of 3 hangs in {call} (silence limit 1 s)", longest=60)
+                self.check_one_line_a_step()
 
 
 class Copying(ElasticRuns):
