@@ -1,6 +1,8 @@
 #include "worker/stages.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "common/config/adapter_config.hpp"
 #include "common/core/clock.hpp"
@@ -24,6 +26,12 @@ void Stages::begin(const Assignment& assignment, Collective& collective) {
   pictured_ = assignment.pictured;
 }
 
+void Stages::end() {
+  writer_.give_up();
+  if (saving_ >= 0) log_info("the checkpoint of step " + std::to_string(saving_) + " is given up with its generation");
+  saving_ = -1;
+}
+
 Ready Stages::holding() const {
   if (!holds_state_) return {};
   return {step_, state_digest(trainer_->model().trained(), trainer_->optimizer())};
@@ -31,8 +39,12 @@ Ready Stages::holding() const {
 
 /// Held-out loss before a checkpoint and a snapshot after it; what is recorded already is not done again.
 Status Stages::do_what_is_due() {
+  PLUMBLINE_TRY(look_after_checkpoint());
   if (step_ == 0 || is_due(config().evaluate.every)) PLUMBLINE_TRY(measure_held_out());
-  if (step_ > 0 && is_due(config().checkpoint.every)) PLUMBLINE_TRY(save_checkpoint());
+  if (step_ > 0 && is_due(config().checkpoint.every)) {
+    say_when_training_waits();
+    PLUMBLINE_TRY(save_checkpoint());
+  }
   if (step_ > 0 && is_due(config().snapshot.every)) PLUMBLINE_TRY(take_snapshot());
   return {};
 }
@@ -150,6 +162,7 @@ Status Stages::take_up() {
     return {};
   };
   PLUMBLINE_TRY(agree(*collective_, take_up()));
+  PLUMBLINE_TRY(make_room_for_checkpoints());
   if (resumes()) log_info("resumed from " + assignment_.resume_from + " at step " + std::to_string(step_));
   return {};
 }
@@ -187,6 +200,7 @@ Status Stages::join_others() {
   }
   step_ = assignment_.start_step;
   holds_state_ = true;
+  PLUMBLINE_TRY(make_room_for_checkpoints());
   log_info("goes on at step " + std::to_string(step_) + " as rank " + std::to_string(rank()) + " of " +
            std::to_string(world()) +
            (mine.step == step_ ? "" : ", with a copy of rank " + std::to_string(assignment_.source) + "'s state"));
@@ -214,7 +228,10 @@ Status Stages::take_step() {
   enter("training");
   log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
            fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");
-  return context_.session.report({step_, step_metrics(report, norm_names_, norms_)}, rank());
+  Json metrics = step_metrics(report, norm_names_, norms_);
+  // Between the step before and this one, so in neither's seconds.
+  metrics["phase_seconds"]["checkpoint"] = std::exchange(stood_still_, 0);
+  return context_.session.report({step_, std::move(metrics)}, rank());
 }
 
 Status Stages::measure_held_out() {
@@ -234,22 +251,56 @@ Status Stages::measure_held_out() {
       {step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}}, rank());
 }
 
-/// Every rank writes its parts; the coordinator verifies, writes the manifest, renames, and says so.
+/// Every rank writes its parts, beside training; the coordinator verifies, writes the manifest, renames, and says so.
 Status Stages::save_checkpoint() {
-  if (checkpointed_ >= step_) return {};
+  if (std::max(checkpointed_, saving_) >= step_) return {};
+  const auto began = std::chrono::steady_clock::now();
+  PLUMBLINE_TRY(await_checkpoint());
   enter("checkpoint");
-  const auto folder = context_.layout.partial_checkpoint(Step(step_));
-  PLUMBLINE_TRY(agree(*collective_, rank() == 0 ? begin_checkpoint(folder) : Status{}));
-  PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
-                                                            dataset_->tokenizer(), state()));
-  for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(
-        context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
-                                          checkpoint_parts(model(), trainer_->optimizer(), dataset_->tokenizer())}));
-  PLUMBLINE_ASSIGN(const std::string hash, context_.session.committed(step_));
-  checkpointed_ = step_;
-  log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);
+  const auto tell = [&session = context_.session, step = step_,
+                     parts = checkpoint_parts(source())](const WrittenPart& part) {
+    return session.send(PartWritten{step, part.file, part.bytes, part.sha256, parts});
+  };
+  const auto folder = context_.layout.partial_checkpoint(Step(step_), assignment_.generation);
+  PLUMBLINE_TRY(writer_.begin(folder, source(), state(), rank(), world(), tell));
+  saving_ = step_;
+  stood_still_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return {};
+}
+
+void Stages::say_when_training_waits() {
+  if (saving_ < 0 || saving_ >= step_ || std::exchange(said_waits_, true)) return;
+  log_info("the checkpoint of step " + std::to_string(step_) + " is due while that of step " + std::to_string(saving_) +
+           " is being written: training waits for it, now and where it happens again. " +
+           "checkpoint.every is short for this disk");
+}
+
+Status Stages::await_checkpoint() {
+  if (saving_ < 0) return {};
+  enter("checkpoint");
+  PLUMBLINE_TRY(writer_.wait([this] { return context_.session.interrupt().raised(); }));
+  PLUMBLINE_ASSIGN(const std::string hash, context_.session.committed(saving_));
+  checkpoint_is_committed(hash);
+  return {};
+}
+
+Status Stages::look_after_checkpoint() {
+  if (saving_ < 0) return {};
+  PLUMBLINE_TRY(writer_.failure());
+  const std::optional<Committed> committed = context_.session.newest_commit();
+  if (committed && committed->step >= saving_) checkpoint_is_committed(committed->weights_sha256);
+  return {};
+}
+
+void Stages::checkpoint_is_committed(const std::string& weights_sha256) {
+  checkpointed_ = std::exchange(saving_, -1);
+  log_info("checkpoint of step " + std::to_string(checkpointed_) + " committed, weights " + weights_sha256);
+}
+
+/// Before training begins, and not for the last checkpoint alone, which nobody trains beside.
+Status Stages::make_room_for_checkpoints() {
+  if (config().checkpoint.every <= 0 || config().checkpoint.every >= config().train.steps) return {};
+  return writer_.prepare(source(), rank(), world());
 }
 
 Status Stages::evaluate(const T5& model, std::int64_t step) {
@@ -282,6 +333,7 @@ Status Stages::take_snapshot() {
 /// The last lease is used up: the run is stopped here, or trained to its end.
 Status Stages::finish(const Lease& lease) {
   PLUMBLINE_TRY(save_checkpoint());
+  PLUMBLINE_TRY(await_checkpoint());
   if (!lease.stop) {
     PLUMBLINE_TRY(measure_held_out());
     PLUMBLINE_TRY(evaluate(model(), step_));

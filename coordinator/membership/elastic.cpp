@@ -14,8 +14,6 @@ std::string worker_name(int number, const Member& member) {
   return "worker " + std::to_string(number) + " (pid " + std::to_string(member.pid) + " on " + member.host + ")";
 }
 
-bool holds_state(const Member& member) { return member.ready && member.ready->step >= 0; }
-
 /// Breaks in a row of a group that nobody left, beyond the losses that are allowed in a row, until the run fails.
 constexpr int kMoreBreaks = 10;
 
@@ -101,6 +99,11 @@ void Transition::newcomer_said(Member& newcomer, const Message& message) {
   }
 }
 
+/// It holds a state, and none that the newest checkpoint has left behind.
+bool Transition::is_ahead_of_files(const Member& member) const {
+  return member.ready && member.ready->step >= 0 && member.ready->step >= committed_step();
+}
+
 // --- leaving a generation
 
 /// A member has left the generation and tells what it holds: as it was asked to, or since its group broke.
@@ -175,12 +178,13 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
 
 // --- the next generation
 
-/// Whoever is left holds nothing: they start over from the files, with all that can be had. Not before what is being
-/// stored is stored, or it would be overlooked.
+/// Whoever is left holds nothing that the newest checkpoint does not: they start over from the files, with all that can
+/// be had. Not before what is being stored is stored, or it would be overlooked. (Ranks without a part in a checkpoint
+/// may be left behind by those that wrote it and are gone.)
 void Transition::start_over_when_nothing_is_held() {
   if (state_.phase != GroupPhase::kRegrouping || !state_.storing.empty() || !state_.aggregating.empty()) return;
   const bool may_hold = std::any_of(state_.members.begin(), state_.members.end(),
-                                    [](const auto& m) { return !m.second.ready || holds_state(m.second); });
+                                    [&](const auto& m) { return !m.second.ready || is_ahead_of_files(m.second); });
   if (may_hold) return;
   for (auto& [rank, member] : state_.members) state_.newcomers[member.number] = member;
   state_.members.clear();
@@ -217,7 +221,7 @@ void Transition::regroup_when_ready() {
   bool anyone_holds_state = false;
   for (const auto& [rank, member] : state_.members) {
     if (!member.ready) return;
-    anyone_holds_state = anyone_holds_state || holds_state(member);
+    anyone_holds_state = anyone_holds_state || is_ahead_of_files(member);
     workers.push_back(member);
   }
   for (const auto& [number, member] : state_.newcomers)
@@ -246,6 +250,7 @@ void Transition::regroup(std::vector<Member> workers) {
     ++state_.generation;
   }
   const std::int64_t newest = step_of(workers.front());
+  const bool from_files = !is_ahead_of_files(workers.front());
   state_.members.clear();
   state_.parts.clear();
   state_.snapshot_ranks.clear();
@@ -256,7 +261,7 @@ void Transition::regroup(std::vector<Member> workers) {
     worker.finished = false;
     state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
   }
-  begin_generation(newest >= 0 ? newest : committed_step(), newest >= 0 ? 0 : -1);
+  begin_generation(from_files ? committed_step() : newest, from_files ? -1 : 0);
 }
 
 /// A newcomer that is ready takes part as soon as the granted steps are taken.

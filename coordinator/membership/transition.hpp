@@ -62,6 +62,7 @@ class Transition {
   [[nodiscard]] std::optional<Error> conflict_with_others(const Hello& hello) const;
   [[nodiscard]] std::optional<Place> place_of(ConnectionId connection);
   void newcomer_said(Member& newcomer, const Message& message);
+  [[nodiscard]] bool is_ahead_of_files(const Member& member) const;
   void lose_worker(int rank, const std::string& reason);
   void lose_newcomer(int number, const std::string& reason);
   void give_up(const Member& member);

@@ -13,6 +13,7 @@ import pathlib
 import sys
 import tempfile
 
+import checkpoint
 import coordinator
 import generation
 import machine
@@ -28,6 +29,7 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
           "generate": generation.run,
           "scaling": scaling.run,
           "memory": memory.run,
+          "checkpoint": checkpoint.run,
           "coordinator": coordinator.run}
 
 

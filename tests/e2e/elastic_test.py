@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from harness import PLUMBLINE, EndToEnd, journal, wait_until, weights_sha256
+from harness import PLUMBLINE, EndToEnd, journal, wait_until, weights_sha256, while_a_checkpoint_is_written
 
 STEPS = 160
 SETTINGS = ["--set", f"train.steps={STEPS}", "--set", "checkpoint.every=40", "--set", "evaluate.every=40", "--set", "snapshot.every=80"]
@@ -105,9 +105,28 @@ class Elastic(EndToEnd):
         self.check_end(at, "SIGKILL of two of 3", longest=20)
         self.check_one_line_a_step()
 
+    def test_sigkill_while_a_checkpoint_is_written(self):
+        for rank in (0, 1):
+            with self.subTest(rank=rank):
+                self.run_dir = self.dir / f"run-{rank}"
+                self.train(3, "--set", "checkpoint.every=8")
+                self.wait_for_step(20)
+                pids = self.pids(3)
+                while_a_checkpoint_is_written(self.run_dir, lambda: self.child.poll() is not None)
+                self.assertIsNone(self.child.poll(), "training is over before the fault")
+                at = self.fault([pids[rank]], signal.SIGKILL)
+                self.check_end(at, f"SIGKILL of rank {rank} of 3 while a checkpoint is written", longest=20)
+                self.check_one_line_a_step()
+                committed = [entry["data"]["step"] for entry in journal(self.run_dir, "checkpoint_committed")]
+                self.assertEqual(committed, sorted(set(committed)))
+                self.assertTrue(all(step % 8 == 0 for step in committed), committed)
+                self.assertEqual(list((self.run_dir / "checkpoints").glob(".*")), [], "nothing half written is left")
+                subprocess.run(["rm", "-rf", self.dir / "alone"], check=True)
+
     def test_sigkill_of_all_goes_back_to_the_checkpoint(self):
         self.train(3)
         self.wait_for_step(50)
+        wait_until(lambda: journal(self.run_dir, "checkpoint_committed"), what="a checkpoint")
         at = self.fault(self.pids(3).values(), signal.SIGKILL)
         self.check_end(at, "SIGKILL of all 3", longest=60)
         self.assertIn("restarted after a loss", [entry["data"]["reason"] for entry in journal(self.run_dir, "generation_started")])
@@ -180,6 +199,7 @@ class Elastic(EndToEnd):
     def test_another_configuration_takes_no_orphans(self):
         self.train(2)
         self.wait_for_step(50)
+        wait_until(lambda: journal(self.run_dir, "checkpoint_committed"), what="a checkpoint")
         _, pids, _ = self.kill_coordinator()
         self.child = self.start("resume", self.run_dir, "--set", f"train.steps={STEPS + 40}")
         wait_until(lambda: len(journal(self.run_dir, "generation_started")) == 2, what="a new generation")
