@@ -5,6 +5,7 @@
 #include "common/config/loopback.hpp"
 #include "worker/collective/nccl_group.hpp"
 #include "worker/collective/tcp_mesh.hpp"
+#include "worker/collective/watched.hpp"
 #include "worker/device.hpp"
 #include "worker/joining.hpp"
 #include "worker/log.hpp"
@@ -47,7 +48,10 @@ class ElasticWorker {
     const auto gathered = gather(assignment);
     if (gathered.has_error()) return after_break(gathered.error());
     const Group& group = gathered.value();
-    Result<TrainLoop::Ending> ended = loop_.run(assignment, group.of_training());
+    WatchedCollective ranks(*group.ranks);
+    if (const Status shared = share_reports(assignment, ranks); shared.has_error()) return after_break(shared.error());
+    WatchedCollective watched(group.of_training());
+    Result<TrainLoop::Ending> ended = loop_.run(assignment, watched);
     // Without its coordinator a worker may meet what the next one has cleared away.
     if (ended.has_error() &&
         (group.of_training().broken() || context_.session.interrupt().raised() || !context_.session.connected()))
@@ -57,6 +61,16 @@ class ElasticWorker {
   static TrainLoop::Ending after_break(const Error& why) {
     log_info("generation ends here: " + to_string(why));
     return TrainLoop::Ending::kRegroup;
+  }
+
+  /// Before anybody takes over the source's state: if that rank and the coordinator die before the coordinator has read
+  /// what the source has said again, whoever holds the state has to say it.
+  Status share_reports(const Assignment& assignment, Collective& ranks) {
+    if (assignment.source < 0) return {};
+    const bool is_source = assignment.rank == assignment.source;
+    PLUMBLINE_ASSIGN(const auto reports,
+                     ranks.all_gather_bytes(is_source ? context_.session.unrecorded(assignment) : std::string()));
+    return is_source ? Status() : context_.session.take_over(reports[static_cast<std::size_t>(assignment.source)]);
   }
 
   Result<Group> gather(const Assignment& assignment) {
@@ -94,7 +108,7 @@ Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, i
   const char* group = std::getenv("PLUMBLINE_GROUP");
   Hello hello = introduce(group != nullptr ? group : "", fingerprint);
   hello.rank = number, hello.world = 0, hello.mesh = listener.address();
-  SessionOptions options = session_options(config);
+  SessionOptions options = session_options(config, layout);
   options.orphan = std::chrono::milliseconds(config.control.orphan_ms);
   PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), std::move(options)));
   log_info("joined as worker " + std::to_string(number) + " (" + listener.address() + "), " + fingerprint);

@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "common/core/clock.hpp"
 #include "worker/log.hpp"
+#include "worker/stacks.hpp"
 
 namespace plumbline {
 
@@ -26,10 +28,19 @@ Hello introduce(const std::string& group, const std::string& fingerprint) {
   return hello;
 }
 
-SessionOptions session_options(const RunConfig& config) {
+SessionOptions session_options(const RunConfig& config, const RunLayout& layout) {
   SessionOptions options;
   options.heartbeat = std::chrono::milliseconds(config.control.heartbeat_ms);
   options.timeout = worker_timeout(config.control, /*elastic=*/false);
+  options.write_stacks = [layout](const std::string& heading) -> Result<std::string> {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    const auto file = layout.logs() / ("stacks-" + std::string(host) + "-" + std::to_string(getpid()) + ".txt");
+    PLUMBLINE_TRY(write_stacks(
+        file, std::string(host) + ", process " + std::to_string(getpid()) + ", " + utc_now() + "\n" + heading));
+    log_error("hangs, as the coordinator sees it; the stacks of all threads: " + file.string());
+    return file.lexically_relative(layout.root()).string();
+  };
   options.on_lost = [](const Error& error) {
     log_error("the connection to the coordinator is lost: " + to_string(error));
     exit_now(static_cast<int>(ErrorCode::kRun));

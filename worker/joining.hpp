@@ -4,6 +4,7 @@
 
 #include "common/config/run_config.hpp"
 #include "common/core/result.hpp"
+#include "common/record/run_layout.hpp"
 #include "worker/session.hpp"
 
 namespace plumbline {
@@ -14,8 +15,8 @@ namespace plumbline {
 /// Host, process and fingerprint; who it is in its group is for the caller to add.
 Hello introduce(const std::string& group, const std::string& fingerprint);
 
-/// As the run's configuration says; a lost connection ends the process.
-SessionOptions session_options(const RunConfig& config);
+/// As the run's configuration says; a lost connection ends the process. Stacks go to the run's logs.
+SessionOptions session_options(const RunConfig& config, const RunLayout& layout);
 
 /// `work`, with what a library throws as a run error.
 Status guarded(const std::function<Status()>& work);

@@ -18,6 +18,7 @@
 #include "worker/log.hpp"
 #include "worker/numerics.hpp"
 #include "worker/sample.hpp"
+#include "worker/stacks.hpp"
 #include "worker/static_worker.hpp"
 
 namespace plumbline {
@@ -32,6 +33,7 @@ Status run(const RunLayout& layout, const RunConfig& config, std::optional<int> 
   std::error_code ec;
   std::filesystem::create_directories(layout.logs(), ec);
   PLUMBLINE_TRY(init_log({log_level, layout.worker_log(rank), /*standard_error=*/rank == 0}));
+  prepare_for_stacks();
   fix_numerics(config.workers.threads);
   if (number) return work_in_elastic_group(layout, config, *number);
   if (!place) {

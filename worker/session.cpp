@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include "worker/activity.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -11,8 +13,16 @@ namespace {
 constexpr std::chrono::milliseconds kReadTimeout{100};
 /// Between two looks for another coordinator, and for one to answer.
 constexpr std::chrono::milliseconds kLookAgain{50}, kConnectTimeout{10'000};
+/// What is waited for here.
+constexpr const char* kCoordinator = "the coordinator";
 /// Of steps without a checkpoint between them; older reports are given up.
 constexpr std::size_t kMostReports = 20'000;
+
+/// "train", "heldout".
+std::string kind_of(const StepDone& done) {
+  const auto kind = done.metrics.find("kind");
+  return kind != done.metrics.end() && kind->is_string() ? kind->get<std::string>() : std::string();
+}
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::join(const std::filesystem::path& run_dir, Hello hello,
@@ -44,26 +54,29 @@ bool Session::connected() const {
 }
 
 std::optional<Assignment> Session::next_assignment() {
+  const Activity::Wait wait(kCoordinator);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return assignment_ || dismissed_; });
   ready_.reset();
   if (!assignment_) return std::nullopt;
   hello_.generation = assignment_->generation;
   client_->speak_in(assignment_->generation);
-  heartbeat_ = {assignment_->start_step, "starting"};
+  step_ = assignment_->start_step, phase_ = "starting";
   return std::exchange(assignment_, std::nullopt);
 }
 
 std::optional<Assignment> Session::ready(const Ready& holding) {
   {
+    // Under the lock, or take_up() might say it a second time to the same coordinator.
     const std::lock_guard lock(mutex_);
     ready_ = holding;
+    static_cast<void>(client_->send(holding));  // Where it gets lost, the next coordinator is told.
   }
-  static_cast<void>(send(holding));  // Where it gets lost, the next coordinator is told.
   return next_assignment();
 }
 
 bool Session::dismissed() {
+  const Activity::Wait wait(kCoordinator);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return dismissed_ || interrupt_.raised(); });
   return dismissed_;
@@ -71,7 +84,18 @@ bool Session::dismissed() {
 
 void Session::at(std::int64_t step, std::string phase) {
   const std::lock_guard lock(mutex_);
-  heartbeat_ = {step, std::move(phase)};
+  step_ = step, phase_ = std::move(phase);
+}
+
+void Session::took(double lane_seconds) {
+  const std::lock_guard lock(mutex_);
+  lane_seconds_ = lane_seconds;
+}
+
+/// Under the lock.
+Heartbeat Session::heartbeat() const {
+  Activity::Seen seen = activity().look();
+  return {step_, phase_, seen.work, seen.calls, std::move(seen.waits_in), std::move(seen.waits_for), lane_seconds_};
 }
 
 Status Session::send(const Message& message) {
@@ -102,9 +126,43 @@ Status Session::report_again(const Assignment& assignment) {
   return {};
 }
 
+std::string Session::unrecorded(const Assignment& assignment) const {
+  const std::lock_guard lock(mutex_);
+  Json reports = Json::array();
+  for (const StepDone& done : reports_) {
+    const bool held_out = kind_of(done) == "heldout";
+    if (done.step > (held_out ? assignment.measured : assignment.recorded))
+      reports.push_back({done.step, done.metrics});
+  }
+  return reports.dump();
+}
+
+Status Session::take_over(const std::string& reports) {
+  const Json parsed = Json::parse(reports, nullptr, /*allow_exceptions=*/false);
+  const auto is_report = [](const Json& one) {
+    return one.is_array() && one.size() == 2 && one[0].is_number_integer() && one[1].is_object();
+  };
+  if (!parsed.is_array() || !std::all_of(parsed.begin(), parsed.end(), is_report))
+    return run_error("another rank's reports cannot be read", "mesh");
+  const std::lock_guard lock(mutex_);
+  for (const Json& one : parsed) {
+    StepDone done{one[0].get<std::int64_t>(), one[1]};
+    const auto later = std::upper_bound(reports_.begin(), reports_.end(), done.step,
+                                        [](std::int64_t step, const StepDone& kept) { return step < kept.step; });
+    const bool known = std::any_of(reports_.begin(), later, [&](const StepDone& kept) {
+      return kept.step == done.step && kind_of(kept) == kind_of(done);
+    });
+    if (!known) reports_.insert(later, std::move(done));
+  }
+  return {};
+}
+
 template <class Condition>
 Status Session::wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition) {
-  changed_.wait(lock, [&] { return condition() || interrupt_.raised(); });
+  if (!condition() && !interrupt_.raised()) {
+    const Activity::Wait wait(kCoordinator);
+    changed_.wait(lock, [&] { return condition() || interrupt_.raised(); });
+  }
   if (interrupt_.raised()) return run_error("the coordinator has ended this generation", "control plane");
   return {};
 }
@@ -153,7 +211,14 @@ void Session::read() {
       if (!find_another(message.error())) return;
       continue;
     }
-    if (message.value()) keep(std::move(*message.value()));
+    if (message.value()) {
+      if (const auto* asked = std::get_if<StacksRequest>(&*message.value())) {
+        lock.unlock();
+        describe_hang(asked->reason);
+        continue;
+      }
+      keep(std::move(*message.value()));
+    }
     changed_.notify_all();
   }
 }
@@ -165,6 +230,7 @@ bool Session::find_another(const Error& lost) {
     {
       std::unique_lock lock(mutex_);
       if (changed_.wait_for(lock, kLookAgain, [&] { return leaving_; })) return false;
+      assignment_.reset();  // Not taken up by now: the generation that this hello tells of stays the newest.
       hello = hello_;
     }
     auto found = ControlClient::connect(run_dir_, std::move(hello), kConnectTimeout);
@@ -186,7 +252,6 @@ void Session::take_up(std::shared_ptr<ControlClient> client) {
   const std::lock_guard lock(mutex_);
   client_ = std::move(client);
   connected_ = true;
-  assignment_.reset();
   interrupt_.raise();
   if (ready_) static_cast<void>(client_->send(*ready_));
   changed_.notify_all();
@@ -214,14 +279,31 @@ void Session::keep(Message message) {
     options_.on_lost({static_cast<ErrorCode>(refused->code), refused->message, refused->where, refused->hint});
 }
 
+void Session::describe_hang(const std::string& reason) {
+  if (!options_.write_stacks) return;
+  Heartbeat now;
+  {
+    const std::lock_guard lock(mutex_);
+    now = heartbeat();
+  }
+  const Activity::Seen seen = activity().look();
+  const std::string heading = "taken for hung: " + reason + "\nstage \"" + now.phase + "\" at step " +
+                              std::to_string(now.step) +
+                              ", collective calls in this generation: " + std::to_string(seen.calls) +
+                              (seen.last_call.empty() ? "" : ", the newest \"" + seen.last_call + "\"") +
+                              (seen.waits_in.empty() ? ", in none now" : ", waits in \"" + seen.waits_in + "\"");
+  const auto file = options_.write_stacks(heading);
+  if (file.has_value()) static_cast<void>(client()->send(Artifact{"stacks", now.step, file.value()}));
+}
+
 void Session::beat() {
   std::unique_lock lock(mutex_);
   while (!leaving_) {
-    const Heartbeat heartbeat = heartbeat_;
+    const Heartbeat now = heartbeat();
     const std::shared_ptr<ControlClient> client = client_;
     lock.unlock();
     // A send that fails means a lost connection, which the reader sees and reports.
-    static_cast<void>(client->send(heartbeat));
+    static_cast<void>(client->send(now));
     lock.lock();
     changed_.wait_for(lock, options_.heartbeat, [&] { return leaving_; });
   }

@@ -30,6 +30,8 @@ struct SessionOptions {
   std::chrono::milliseconds heartbeat{250}, timeout{60'000};
   std::function<void(const Error&)> on_lost;
   std::chrono::milliseconds orphan{0};  ///< how long to look for another coordinator when this one is lost
+  /// Writes the stacks of all threads after this heading; where they are, relative to the run directory.
+  std::function<Result<std::string>(const std::string& heading)> write_stacks;
 };
 
 class Session {
@@ -52,6 +54,8 @@ class Session {
   [[nodiscard]] bool dismissed();
   /// What heartbeats say from now on.
   void at(std::int64_t step, std::string phase);
+  /// Of the newest step: its own computing, over its lanes. Seconds.
+  void took(double lane_seconds);
   /// A run error when the connection is lost; without one when another coordinator is looked for, which then knows
   /// nothing of it.
   Status send(const Message& message);
@@ -60,6 +64,11 @@ class Session {
   /// Says the kept reports again that the assignment's coordinator does not have; forgets them where it begins from
   /// the files.
   Status report_again(const Assignment& assignment);
+  /// The kept reports that the assignment's coordinator does not have, as text for another rank: whoever takes over
+  /// this rank's state may be the next to say them.
+  [[nodiscard]] std::string unrecorded(const Assignment& assignment) const;
+  /// Keeps another rank's unrecorded() reports beside its own. A run error when the text is none.
+  Status take_over(const std::string& reports);
   /// There is a coordinator.
   [[nodiscard]] bool connected() const;
   /// Waits until a lease reaches beyond `step`, or the last one ends at it. A run error when the generation is over, as
@@ -85,6 +94,9 @@ class Session {
   void take_up(std::shared_ptr<ControlClient> client);
   void keep(Message message);
   void beat();
+  /// The coordinator takes this worker for hung and wants to know where.
+  void describe_hang(const std::string& reason);
+  [[nodiscard]] Heartbeat heartbeat() const;
   /// Waits for `condition`, or the end of the generation.
   template <class Condition>
   Status wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition);
@@ -100,7 +112,9 @@ class Session {
   bool connected_ = true, leaving_ = false, dismissed_ = false;
   std::optional<Ready> ready_;    ///< while an assignment is waited for
   std::deque<StepDone> reports_;  ///< of steps after the newest commit
-  Heartbeat heartbeat_{0, "starting"};
+  std::int64_t step_ = 0;
+  std::string phase_ = "starting";
+  double lane_seconds_ = 0;
   std::optional<Assignment> assignment_;  ///< until it is taken
   std::optional<Lease> lease_;
   std::optional<Committed> committed_;

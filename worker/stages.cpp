@@ -9,6 +9,7 @@
 #include "common/data/used_sides.hpp"
 #include "common/record/evaluation.hpp"
 #include "common/record/snapshot.hpp"
+#include "worker/activity.hpp"
 #include "worker/checkpoint/checkpoint.hpp"
 #include "worker/log.hpp"
 #include "worker/metrics.hpp"
@@ -18,13 +19,34 @@
 
 namespace plumbline {
 
-void Stages::begin(const Assignment& assignment, Collective& collective) {
+namespace {
+
+/// That it is there already is fine.
+Status make_folder_of(const std::filesystem::path& file) {
+  std::error_code ec;
+  std::filesystem::create_directories(file.parent_path(), ec);
+  if (!ec) return {};
+  const std::string reason = ec == std::errc::no_space_on_device ? "the disk is full" : ec.message();
+  return run_error("the folder cannot be made: " + reason, file.parent_path().string());
+}
+
+}  // namespace
+
+Status Stages::begin(const Assignment& assignment, Collective& collective) {
+  const auto& shares = assignment.shares;
+  if (!shares.empty() && !is_whole(shares, assignment.world, config().train.lanes))
+    return run_error("the assignment's shares are not the run's " + std::to_string(config().train.lanes) + " lanes",
+                     "control plane");
   assignment_ = assignment;
   collective_ = &collective;
   checkpointed_ = assignment.checkpointed;
   measured_ = assignment.measured;
   pictured_ = assignment.pictured;
+  return {};
 }
+
+/// None of a rank that is alone: it prepares to join others.
+LaneShares Stages::shares() const { return world() == assignment_.world ? assignment_.shares : LaneShares(); }
 
 void Stages::end() {
   writer_.give_up();
@@ -158,10 +180,11 @@ Status Stages::take_up() {
     PLUMBLINE_TRY(make_trainer());
     if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
     step_ = step;
-    holds_state_ = true;
     return {};
   };
   PLUMBLINE_TRY(agree(*collective_, take_up()));
+  // Not before all are here: where rank 0 was lost while it wrote the start model's evaluation, all must begin anew.
+  holds_state_ = true;
   PLUMBLINE_TRY(make_room_for_checkpoints());
   if (resumes()) log_info("resumed from " + assignment_.resume_from + " at step " + std::to_string(step_));
   return {};
@@ -169,7 +192,7 @@ Status Stages::take_up() {
 
 Status Stages::make_trainer() {
   PLUMBLINE_ASSIGN(trainer_, Trainer::make(config(), *dataset_, references_ ? &references_->train : nullptr,
-                                           std::move(start_model_), *collective_));
+                                           std::move(start_model_), *collective_, shares()));
   return {};
 }
 
@@ -190,7 +213,7 @@ Status Stages::join_others() {
   Collective& group = *collective_;
   if (trainer_ == nullptr) PLUMBLINE_TRY(prepare_to_join());
   collective_ = &group;
-  trainer_ = Trainer::regroup(std::move(trainer_), group);
+  trainer_ = Trainer::regroup(std::move(trainer_), group, shares());
   const Ready mine = holding();
   PLUMBLINE_ASSIGN(const auto all, group.all_gather_bytes(std::to_string(mine.step) + " " + mine.weights));
   const std::string& wanted = all[static_cast<std::size_t>(assignment_.source)];
@@ -211,7 +234,7 @@ Status Stages::join_others() {
 Result<Lease> Stages::next_lease() {
   enter("training");
   PLUMBLINE_ASSIGN(const Lease lease, context_.session.lease_beyond(step_));
-  const LaneRange expected = lanes_of(rank(), world(), config().train.lanes);
+  const LaneRange expected = trainer_->lanes();
   if (lease.lane_begin != expected.begin || lease.lane_end != expected.end)
     return run_error("the lease is for lanes " + std::to_string(lease.lane_begin) + " to " +
                          std::to_string(lease.lane_end) + ", rank " + std::to_string(rank()) + " of " +
@@ -225,6 +248,10 @@ Result<Lease> Stages::next_lease() {
 Status Stages::take_step() {
   PLUMBLINE_ASSIGN(const StepReport report, trainer_->step(step_));
   step_ = report.step;
+  const LaneRange mine = trainer_->lanes();
+  if (mine.end > mine.begin)
+    context_.session.took((report.phases.data + report.phases.forward + report.phases.backward) /
+                          (mine.end - mine.begin));
   enter("training");
   log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
            fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");
@@ -278,7 +305,12 @@ void Stages::say_when_training_waits() {
 Status Stages::await_checkpoint() {
   if (saving_ < 0) return {};
   enter("checkpoint");
-  PLUMBLINE_TRY(writer_.wait([this] { return context_.session.interrupt().raised(); }));
+  const auto interrupted = [this, seen = writer_.blocks()]() mutable {
+    const std::uint64_t blocks = writer_.blocks();
+    if (std::exchange(seen, blocks) != blocks) activity().advance();
+    return context_.session.interrupt().raised();
+  };
+  PLUMBLINE_TRY(writer_.wait(interrupted));
   PLUMBLINE_ASSIGN(const std::string hash, context_.session.committed(saving_));
   checkpoint_is_committed(hash);
   return {};
@@ -309,8 +341,7 @@ Status Stages::evaluate(const T5& model, std::int64_t step) {
   log_info("evaluated " + std::to_string(rows.size()) + " held-out examples at step " + std::to_string(step));
   if (rank() != 0) return {};
   const auto file = context_.layout.evaluation_rows(Step(step));
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
+  PLUMBLINE_TRY(make_folder_of(file));
   PLUMBLINE_TRY(write_evaluation(file, rows));
   return announce("evaluation", step, file);
 }
@@ -323,8 +354,7 @@ Status Stages::take_snapshot() {
                        config().evaluate.batch_rows, config().train.max_source_tokens};
   const Snapshot part = encode_probe_part(model(), probe, Step(step_), rank(), world(), context_.device);
   const auto file = context_.layout.snapshot_part(Step(step_), rank());
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
+  PLUMBLINE_TRY(make_folder_of(file));
   PLUMBLINE_TRY(write_snapshot(file, part));
   pictured_ = step_;
   return announce("snapshot_part", step_, file);

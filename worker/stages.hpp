@@ -22,7 +22,7 @@ class Stages {
   explicit Stages(const WorkerContext& context) : context_(context) {}
 
   /// From now on the group is `collective`, which outlives the generation.
-  void begin(const Assignment& assignment, Collective& collective);
+  Status begin(const Assignment& assignment, Collective& collective);
   /// The generation is over. A checkpoint that is still being written is of no use to another one, and given up.
   void end();
   Status open_dataset(Verify verify);
@@ -62,6 +62,7 @@ class Stages {
   Status look_after_checkpoint();
   void say_when_training_waits();
   void checkpoint_is_committed(const std::string& weights_sha256);
+  [[nodiscard]] LaneShares shares() const;
   Status announce(const std::string& kind, std::int64_t step, const std::filesystem::path& file);
   /// Does rank 0 see this file? The same answer on every rank.
   Result<bool> exists(const std::filesystem::path& file);

@@ -4,6 +4,7 @@
 
 #include "common/core/files.hpp"
 #include "worker/collective/nccl_group.hpp"
+#include "worker/collective/watched.hpp"
 #include "worker/device.hpp"
 #include "worker/joining.hpp"
 #include "worker/log.hpp"
@@ -31,7 +32,8 @@ Status train(const WorkerContext& context, Collective& ranks) {
                      "control plane");
   TrainLoop loop(context);
   const auto run = [&](Collective& group) -> Status {
-    PLUMBLINE_ASSIGN(const TrainLoop::Ending ending, loop.run(*assignment, group));
+    WatchedCollective watched(group);
+    PLUMBLINE_ASSIGN(const TrainLoop::Ending ending, loop.run(*assignment, watched));
     if (ending == TrainLoop::Ending::kFinished) return {};
     return run_error("the coordinator asks a static group to regroup", "control plane");
   };
@@ -58,7 +60,7 @@ Status work_in_static_group(const RunLayout& layout, const RunConfig& config, Co
   PLUMBLINE_ASSIGN(const std::string group, group_of(ranks));
   Hello hello = introduce(group, fingerprint);
   hello.rank = ranks.rank(), hello.world = ranks.size();
-  PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), session_options(config)));
+  PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), session_options(config, layout)));
   log_info("joined as rank " + std::to_string(ranks.rank()) + " of " + std::to_string(ranks.size()) + " (" +
            ranks.name() + "), " + fingerprint);
   const Status status = guarded([&] { return train({config, layout, *session, device, fingerprint}, ranks); });

@@ -15,7 +15,7 @@ Result<TrainLoop::Ending> TrainLoop::run(const Assignment& assignment, Collectiv
 
 Result<TrainLoop::Ending> TrainLoop::take_part(const Assignment& assignment, Collective& collective) {
   Stages& stages = *stages_;
-  stages.begin(assignment, collective);
+  PLUMBLINE_TRY(stages.begin(assignment, collective));
   if (assignment.source >= 0) {
     PLUMBLINE_TRY(stages.join_others());
   } else {

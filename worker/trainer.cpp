@@ -49,6 +49,10 @@ double batch_flops(const GlobalBatch& batch, const Split& split, const std::vect
   return flops;
 }
 
+LaneShares whole(const LaneShares& shares, const Collective& collective, int lanes) {
+  return shares.empty() ? even_shares(collective.size(), lanes) : shares;
+}
+
 /// Sums that lie on the host, where the collective may want them elsewhere.
 Status reduce_host(TreeReducer& reducer, const LaneAccumulator& sums, at::Tensor& result) {
   auto partials = sums.partials();
@@ -92,16 +96,18 @@ Result<std::vector<NormObjective>> norm_objectives(const RunConfig& config, cons
 
 Result<std::unique_ptr<Trainer>> Trainer::make(const RunConfig& config, const Dataset& dataset,
                                                const RowLogProbs* references, std::unique_ptr<T5> model,
-                                               Collective& collective) {
+                                               Collective& collective, const LaneShares& shares) {
   PLUMBLINE_ASSIGN(auto norms, norm_objectives(config, dataset.info()));
   PLUMBLINE_ASSIGN(Plan plan,
                    Plan::make(config.train, config.seed, dataset.train(), objectives_of(config, dataset.info())));
   auto optimizer = make_optimizer(config.optimizer, model->trained());
   return std::unique_ptr<Trainer>(new Trainer(config, dataset, references, std::move(model), collective,
-                                              std::move(norms), std::move(plan), std::move(optimizer)));
+                                              whole(shares, collective, config.train.lanes), std::move(norms),
+                                              std::move(plan), std::move(optimizer)));
 }
 
-std::unique_ptr<Trainer> Trainer::regroup(std::unique_ptr<Trainer> old, Collective& collective) {
+std::unique_ptr<Trainer> Trainer::regroup(std::unique_ptr<Trainer> old, Collective& collective,
+                                          const LaneShares& shares) {
   const RunConfig config = old->config_;
   const Dataset& dataset = old->dataset_;
   const RowLogProbs* references = old->references_;
@@ -111,19 +117,20 @@ std::unique_ptr<Trainer> Trainer::regroup(std::unique_ptr<Trainer> old, Collecti
   auto optimizer = std::move(old->optimizer_);
   old.reset();  // Its buffers are as large as the model: first free, then take.
   return std::unique_ptr<Trainer>(new Trainer(config, dataset, references, std::move(model), collective,
-                                              std::move(norms), std::move(plan), std::move(optimizer)));
+                                              whole(shares, collective, config.train.lanes), std::move(norms),
+                                              std::move(plan), std::move(optimizer)));
 }
 
 Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogProbs* references,
-                 std::unique_ptr<T5> model, Collective& collective, std::vector<NormObjective> norms, Plan plan,
-                 std::unique_ptr<Optimizer> optimizer)
+                 std::unique_ptr<T5> model, Collective& collective, const LaneShares& shares,
+                 std::vector<NormObjective> norms, Plan plan, std::unique_ptr<Optimizer> optimizer)
     : config_(config),
       dataset_(dataset),
       references_(references),
       model_(std::move(model)),
       norms_(std::move(norms)),
       plan_(std::move(plan)),
-      lanes_(lanes_of(collective.rank(), collective.size(), config.train.lanes)),
+      lanes_(lanes_of(collective.rank(), shares)),
       ranks_(collective.size()),
       optimizer_(std::move(optimizer)),
       batches_([&dataset, train = config.train,
@@ -135,12 +142,10 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
       sums_(lanes_, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
             at::TensorOptions(at::kDouble)),
       kl_sums_(lanes_, config.train.lanes, std::ssize(norms_), at::TensorOptions(at::kDouble)),
-      gradient_reducer_(collective, config.train.lanes, model_->trained().flat_size(),
-                        model_->trained().flat().options()),
-      sums_reducer_(collective, config.train.lanes, static_cast<std::int64_t>(num_slots(norms_.size())),
+      gradient_reducer_(collective, shares, model_->trained().flat_size(), model_->trained().flat().options()),
+      sums_reducer_(collective, shares, static_cast<std::int64_t>(num_slots(norms_.size())),
                     model_->trained().flat().options().dtype(at::kDouble)),
-      kl_reducer_(collective, config.train.lanes, std::ssize(norms_),
-                  model_->trained().flat().options().dtype(at::kDouble)),
+      kl_reducer_(collective, shares, std::ssize(norms_), model_->trained().flat().options().dtype(at::kDouble)),
       gradient_(model_->trained().new_flat()),
       sum_(at::zeros({static_cast<std::int64_t>(num_slots(norms_.size()))}, gradient_.options().dtype(at::kDouble))),
       kl_sum_(at::zeros({std::ssize(norms_)}, gradient_.options().dtype(at::kDouble))) {}

@@ -45,23 +45,27 @@ struct StepReport {
 
 class Trainer {
  public:
-  /// `dataset` and `references` (null when no norm needs them) outlive the trainer. Fails as Plan::make does.
+  /// `dataset` and `references` (null when no norm needs them) outlive the trainer. `shares`: lanes of each rank;
+  /// empty: even shares. Fails as Plan::make does.
   static Result<std::unique_ptr<Trainer>> make(const RunConfig& config, const Dataset& dataset,
                                                const RowLogProbs* references, std::unique_ptr<T5> model,
-                                               Collective& collective);
-  /// The same weights and optimizer in another group of ranks, which cuts the lanes anew. `old` is used up.
-  static std::unique_ptr<Trainer> regroup(std::unique_ptr<Trainer> old, Collective& collective);
+                                               Collective& collective, const LaneShares& shares = {});
+  /// The same weights and optimizer in another group of ranks, with other shares of the lanes. `old` is used up.
+  static std::unique_ptr<Trainer> regroup(std::unique_ptr<Trainer> old, Collective& collective,
+                                          const LaneShares& shares = {});
   /// The step after `taken` earlier ones. A gradient that is not finite is a run error, and the weights stay as they
   /// were.
   Result<StepReport> step(std::int64_t taken);
 
+  [[nodiscard]] LaneRange lanes() const { return lanes_; }  ///< that this rank computes
   [[nodiscard]] T5& model() { return *model_; }
   [[nodiscard]] Optimizer& optimizer() { return *optimizer_; }
   [[nodiscard]] const std::vector<NormObjective>& norms() const { return norms_; }
 
  private:
   Trainer(const RunConfig& config, const Dataset& dataset, const RowLogProbs* references, std::unique_ptr<T5> model,
-          Collective& collective, std::vector<NormObjective> norms, Plan plan, std::unique_ptr<Optimizer> optimizer);
+          Collective& collective, const LaneShares& shares, std::vector<NormObjective> norms, Plan plan,
+          std::unique_ptr<Optimizer> optimizer);
   /// kto's z of the whole batch, before any loss: lanes and ranks are summed along the tree. Every rank takes part,
   /// whatever examples it holds.
   Status compute_kl(const GlobalBatch& batch, PhaseSeconds& phases);

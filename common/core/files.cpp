@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kChunkBytes = 1u << 18, kBlockBytes = 1u << 22;
+constexpr std::size_t kChunkBytes = 1u << 18, kBlockBytes = 1u << 22, kSyncedBytes = 1u << 26;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -38,8 +38,12 @@ Error write_failed(const fs::path& path, int error) {
   if (error == ENOSPC || error == EDQUOT)
     return run_error("the file cannot be written: the disk is full", path.string(), "Free some space, then try again.");
   const std::string message = "the file cannot be written: " + reason(error);
-  if (error == EACCES || error == EPERM || error == EROFS)
+  if (error == EROFS) return environment_error(message, path.string(), "Have the file system mounted for writing.");
+  if (error == EACCES || error == EPERM)
     return environment_error(message, path.string(), "Choose a folder that you may write to.");
+  if (error == EIO)
+    return environment_error(message, path.string(),
+                             "The disk, or the way to it, is broken: the system's log says more.");
   return run_error(message, path.string());
 }
 
@@ -174,6 +178,8 @@ Result<std::string> write_file_hashed(const fs::path& path, std::string_view byt
       const std::string_view block = bytes.substr(at, kBlockBytes);
       sha.add(block);
       if (const int error = write_all(fd, block)) return error;
+      // Now and then, so that go_on is asked at all where a disk is slow.
+      if ((at + kBlockBytes) % kSyncedBytes == 0 && ::fdatasync(fd) != 0) return errno;
     }
     return 0;
   };

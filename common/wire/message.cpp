@@ -19,10 +19,10 @@ constexpr std::size_t kHashDigits = 64;  // SHA-256
 constexpr std::size_t kMaxHex = 4096;    // group, NCCL id
 
 constexpr std::array<const char*, std::variant_size_v<Message>> kNames{
-    "Hello",     "Welcome",    "Lease",  "Heartbeat", "StepDone",      "PartWritten", "Committed",
-    "Artifact",  "NcclId",     "Failed", "Finished",  "StatusRequest", "StatusReply", "StopRequest",
-    "StopReply", "Assignment", "Ready",  "Regroup",   "Dismissal"};
-constexpr std::array<const char*, 3> kArtifactKinds{"evaluation", "snapshot", "snapshot_part"};
+    "Hello",     "Welcome",    "Lease",  "Heartbeat", "StepDone",      "PartWritten",  "Committed",
+    "Artifact",  "NcclId",     "Failed", "Finished",  "StatusRequest", "StatusReply",  "StopRequest",
+    "StopReply", "Assignment", "Ready",  "Regroup",   "Dismissal",     "StacksRequest"};
+constexpr std::array<const char*, 4> kArtifactKinds{"evaluation", "snapshot", "snapshot_part", "stacks"};
 
 const char* role_name(Role role) { return role == Role::kWorker ? "worker" : "client"; }
 
@@ -62,6 +62,15 @@ class Fields {
                         return text.size() <= max_bytes;
                       });
     if (!fits) refuse(key, "is too long");
+  }
+  void numbers(const char* key, std::vector<int>& values, std::size_t most, int largest) {
+    if (!read(key, values)) return;
+    const bool fits = values.size() <= most && std::all_of(values.begin(), values.end(),
+                                                           [&](int value) { return value >= 0 && value <= largest; });
+    if (!fits) refuse(key, "is out of range");
+  }
+  void seconds(const char* key, double& value) {
+    if (read(key, value) && !(value >= 0 && value < 1e9)) refuse(key, "is out of range");
   }
   void hex(const char* key, std::string& value, std::size_t least, std::size_t most) {
     if (read(key, value) && !is_hex(value, least, most)) refuse(key, "is not hex of the right length");
@@ -157,10 +166,23 @@ void read(Fields& f, Lease& m) {
   f.require(m.lane_begin <= m.lane_end, "the lease's lanes end before they begin");
 }
 
-Json write(const Heartbeat& m) { return {{"step", m.step}, {"phase", m.phase}}; }
+Json write(const Heartbeat& m) {
+  return {{"step", m.step},
+          {"phase", m.phase},
+          {"work", m.work},
+          {"calls", m.calls},
+          {"waits_in", m.waits_in},
+          {"waits_for", m.waits_for},
+          {"lane_seconds", m.lane_seconds}};
+}
 void read(Fields& f, Heartbeat& m) {
   f.step("step", m.step);
   f.text("phase", m.phase, kMaxName);
+  f.number<std::uint64_t>("work", m.work, 0, std::numeric_limits<std::uint64_t>::max());
+  f.number<std::uint64_t>("calls", m.calls, 0, std::numeric_limits<std::uint64_t>::max());
+  f.text("waits_in", m.waits_in, kMaxName);
+  f.numbers("waits_for", m.waits_for, kMaxRanks, kMaxRanks);
+  f.seconds("lane_seconds", m.lane_seconds);
 }
 
 Json write(const StepDone& m) { return {{"step", m.step}, {"metrics", m.metrics}}; }
@@ -234,6 +256,7 @@ Json write(const Assignment& m) {
           {"source", m.source},
           {"mesh", m.mesh},
           {"key", m.key},
+          {"shares", m.shares},
           {"recorded", m.recorded},
           {"checkpointed", m.checkpointed},
           {"measured", m.measured},
@@ -251,6 +274,8 @@ void read(Fields& f, Assignment& m) {
   f.require(m.mesh.empty() || std::ssize(m.mesh) == m.world, "the mesh has not one address a rank");
   f.require(std::all_of(m.mesh.begin(), m.mesh.end(), is_host_and_port), "the mesh has an address without a port");
   f.hex("key", m.key, 0, kHashDigits);
+  f.numbers("shares", m.shares, kMaxRanks, kMaxRanks);
+  f.require(m.shares.empty() || std::ssize(m.shares) == m.world, "not every rank has a share of the lanes");
   f.step_or_none("recorded", m.recorded);
   f.step_or_none("checkpointed", m.checkpointed);
   f.step_or_none("measured", m.measured);
@@ -269,6 +294,9 @@ void read(Fields& f, Regroup& m) { f.text("reason", m.reason, kMaxText + 2); }
 
 Json write(const Dismissal&) { return Json::object(); }
 void read(Fields&, Dismissal&) {}
+
+Json write(const StacksRequest& m) { return {{"reason", clipped(m.reason)}}; }
+void read(Fields& f, StacksRequest& m) { f.text("reason", m.reason, kMaxText + 2); }
 
 template <std::size_t I>
 Result<Message> parse(const Json& payload) {

@@ -9,13 +9,14 @@
 //   Assignment --------------------------------->                          a generation begins: rank, where to start
 //   Lease      --------------------------------->                          lanes for steps [first, end); extended in
 //   time
-//              <---------------------------------  Heartbeat               every rank, step and phase
+//              <---------------------------------  Heartbeat               every rank: step, phase, whether it gets on
 //              <---------------------------------  StepDone (rank 0)       metrics of a committed step
 //              <---------------------------------  PartWritten             a checkpoint part is on disk
 //   Committed  --------------------------------->                          manifest in place, journal written
 //              <---------------------------------  Artifact                evaluation or snapshot file written
 //              <---------------------------------  NcclId (rank 0)   ----> relayed to the other ranks
 //   Regroup    --------------------------------->                          elastic: leave the generation, say Ready
+//   StacksRequest ------------------------------>                          it hangs: write what its threads do
 //              <---------------------------------  Failed                  the worker's error, before it exits
 //              <---------------------------------  Finished                trained, checkpointed, evaluated
 //   Dismissal  --------------------------------->                          elastic: the run needs this worker no more
@@ -61,6 +62,11 @@ struct Lease {
 struct Heartbeat {
   std::int64_t step = 0;
   std::string phase;
+  std::uint64_t work = 0;        ///< pieces of work done so far: grows while the worker gets on; 0: it does not say
+  std::uint64_t calls = 0;       ///< collective calls begun in this generation
+  std::string waits_in{};        ///< the call, or "the coordinator", in which it waits for others; empty: it does not
+  std::vector<int> waits_for{};  ///< ranks that the call still waits for, where the collective knows
+  double lane_seconds = 0;       ///< its own computing in the newest step, over the lanes it has; 0: unknown
 };
 struct StepDone {
   std::int64_t step = 0;
@@ -81,7 +87,7 @@ struct Artifact {
   std::string kind;
   std::int64_t step = 0;
   std::string file;
-};  ///< kind: evaluation, snapshot, snapshot_part
+};  ///< kind: evaluation, snapshot, snapshot_part, stacks
 struct NcclId {
   std::string id_hex;
 };
@@ -101,6 +107,7 @@ struct Assignment {
   int source = -1;                ///< rank whose state everybody takes; -1: from the files
   std::vector<std::string> mesh;  ///< elastic: "host:port" by rank
   std::string key;                ///< elastic: 64 hex digits that the ranks of this generation prove themselves with
+  std::vector<int> shares;        ///< lanes of each rank, in order; empty: even shares
   /// Steps of the newest that are recorded already: metrics of a step, …
   std::int64_t recorded = -1, checkpointed = -1, measured = -1, pictured = -1;
 };
@@ -112,6 +119,9 @@ struct Regroup {
   std::string reason;
 };
 struct Dismissal {};
+struct StacksRequest {
+  std::string reason;
+};
 struct StatusRequest {};
 struct StatusReply {
   Json status = Json::object();
@@ -121,9 +131,9 @@ struct StopReply {
   std::string message;
 };
 
-using Message =
-    std::variant<Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId, Failed, Finished,
-                 StatusRequest, StatusReply, StopRequest, StopReply, Assignment, Ready, Regroup, Dismissal>;
+using Message = std::variant<Hello, Welcome, Lease, Heartbeat, StepDone, PartWritten, Committed, Artifact, NcclId,
+                             Failed, Finished, StatusRequest, StatusReply, StopRequest, StopReply, Assignment, Ready,
+                             Regroup, Dismissal, StacksRequest>;
 
 /// The type number is the variant index + 1.
 Frame to_frame(const Message& message, Generation generation);

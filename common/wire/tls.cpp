@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -191,7 +192,7 @@ ssl_ctx_st* TlsContext::get() const { return state_->context.get(); }
 void TlsSession::FreeSsl::operator()(ssl_st* ssl) const { SSL_free(ssl); }
 
 TlsSession::TlsSession(int socket, const TlsContext& context, TlsSide side)
-    : context_(context), ssl_(SSL_new(context.get())) {
+    : context_(context), socket_(socket), ssl_(SSL_new(context.get())) {
   PLUMBLINE_CHECK(ssl_ != nullptr, "no memory for a TLS session");
   BIO* bio = socket_bio(socket);
   SSL_set_bio(ssl_.get(), bio, bio);
@@ -231,9 +232,15 @@ Result<TlsSession::Step> TlsSession::write_some(std::string_view bytes) {
   const std::lock_guard lock(mutex_);
   ERR_clear_error();
   if (!write_pending_ && records_ >= context_.records_per_key()) {
+    // Until the message about it is sent OpenSSL reads nothing either. Were both ends to begin it with full buffers,
+    // neither would read again: so it waits for room.
+    pollfd room{socket_, POLLOUT, 0};
+    if (::poll(&room, 1, 0) == 0) return Step{0, Readiness::kWritable};
     if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1)
       return failure(SSL_ERROR_SSL, "changing the key");
     records_ = 0, ++rekeyed_;
+    PLUMBLINE_ASSIGN(const Step told, outcome(SSL_do_handshake(ssl_.get()), 0, "changing the key"));
+    if (told.wait) return told;
   }
   std::size_t sent = 0;
   const int returned = SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &sent);

@@ -94,6 +94,7 @@ class TlsSession {
     void operator()(ssl_st* ssl) const;
   };
   TlsContext context_;
+  int socket_;
   mutable std::mutex mutex_;
   std::unique_ptr<ssl_st, FreeSsl> ssl_;
   std::uint64_t records_ = 0, rekeyed_ = 0;

@@ -105,6 +105,9 @@ std::vector<std::string> worker_lines(const Json& status) {
                                    text_of(member(worker, "phase")));
     if (const Json& lanes = member(worker, "lanes"); lanes.is_array() && lanes.size() == 2)
       line += fmt::format("  lanes {} to {}", whole_of(lanes[0]), whole_of(lanes[1]) - 1);
+    if (const Json& seconds = member(worker, "lane_seconds"); seconds.is_number())
+      line += fmt::format(", {:.0f} ms each", 1000 * seconds.get<double>());
+    if (member(worker, "slow") == true) line += "  slow";
     line += fmt::format("  step {}", whole_of(member(worker, "step")));
     if (const Json& silence = member(worker, "seconds_since_heartbeat"); silence.is_number())
       line += fmt::format("  heard {:.1f} s ago", silence.get<double>());
@@ -177,7 +180,8 @@ Json without_clocks(Json status) {
   status.erase("uptime_seconds");
   if (const auto workers = status.find("workers"); workers != status.end() && workers->is_array())
     for (Json& worker : *workers)
-      if (worker.is_object()) worker.erase("seconds_since_heartbeat");
+      for (const char* clock : {"seconds_since_heartbeat", "lane_seconds", "waits_in"})
+        if (worker.is_object()) worker.erase(clock);
   return status;
 }
 

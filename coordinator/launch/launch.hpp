@@ -50,9 +50,10 @@ std::vector<std::int64_t> living_workers(const std::filesystem::path& run);
 Result<std::unique_ptr<WorkerGroup>> adopt_process(std::int64_t pid);
 
 struct LaunchRequest {
-  int workers = 1;    ///< of a static group
-  int number = 0;     ///< of an elastic group's worker
-  std::string group;  ///< random hex: PLUMBLINE_GROUP in the workers' environment
+  int workers = 1;         ///< of a static group
+  int number = 0;          ///< of an elastic group's worker
+  std::string group;       ///< random hex: PLUMBLINE_GROUP in the workers' environment
+  bool elsewhere = false;  ///< nothing is to start any more where this number was started last
   Generation generation;
 };
 
@@ -62,6 +63,8 @@ class Launcher {
   [[nodiscard]] virtual std::string name() const = 0;  ///< "local", "mpirun", "srun", "external"
   /// Each call of start() starts one worker of a group whose workers come and go; otherwise a whole group.
   [[nodiscard]] virtual bool elastic() const { return false; }
+  /// It may start a worker on another host than before.
+  [[nodiscard]] virtual bool chooses_hosts() const { return false; }
   /// Can it work here? An environment error that says what to install when not (no mpirun: "openmpi-bin").
   [[nodiscard]] virtual Status check() const = 0;
   /// The command line, shell-quoted, for logs and for a person who starts it (external).

@@ -17,6 +17,7 @@
 #include <fstream>
 #include <iterator>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "common/core/check.hpp"
@@ -26,6 +27,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// How often, and how long after each other, an ended process is asked whether a debugger has let go of it.
+constexpr int kTracerLooks = 10;
+constexpr std::chrono::milliseconds kTracerLook{10};
 constexpr std::chrono::milliseconds kGrace{5000};
 
 class Fd {
@@ -73,11 +77,19 @@ class ChildGroup final : public WorkerGroup {
   GroupExit wait() override {
     PLUMBLINE_CHECK(!reaped_, "a process is waited for once");
     siginfo_t info{};
-    int waited = wait_for(info, WEXITED | WNOWAIT);
+    while (!ends_within(std::chrono::hours(1))) {
+    }
+    int waited = wait_for(info, WEXITED | WNOWAIT | WNOHANG);
+    for (int i = 0; waited == 0 && info.si_pid == 0 && i < kTracerLooks; ++i) {
+      std::this_thread::sleep_for(kTracerLook);
+      waited = wait_for(info, WEXITED | WNOWAIT | WNOHANG);
+    }
     // What the leader left behind in its group goes too. The number of the group is taken until the leader is reaped.
     kill();
-    if (waited == 0) waited = wait_for(info, WEXITED);
     reaped_ = true;
+    // Somebody who had attached to it, to see why it hung, must not hold up the run.
+    if (waited == 0 && info.si_pid == 0) return {128 + SIGKILL, "has ended, and a debugger holds on to it"};
+    if (waited == 0) waited = wait_for(info, WEXITED);
     if (waited != 0) return {1, fmt::format("ended in a way that cannot be told ({})", std::strerror(errno))};
     return describe(info);
   }

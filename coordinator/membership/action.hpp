@@ -22,6 +22,7 @@ struct StartGroup {
 struct StartWorker {
   int number = 0;
   std::string group;
+  bool elsewhere = false;  ///< not on the host where it was last: too much was lost there
 };
 /// Elastic: watch a worker's process that another coordinator launched. WorkerExited when it ends, or cannot be
 /// watched.

@@ -49,7 +49,8 @@ void Transition::on(const event::Tick&) {
       }
       if (state_.failure && now_ - state_.failure_at > facts_.failure_grace)
         return end_group("a worker failed, and the others do not end by themselves");
-      if (facts_.elastic) return;
+      look_for_hangs();
+      if (facts_.elastic || state_.phase != GroupPhase::kTraining) return;
       for (const auto& [rank, member] : state_.members) {
         const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(now_ - member.last_heard);
         if (member.connected && !member.failed && silence > facts_.worker_timeout)
@@ -70,6 +71,10 @@ void Transition::drop_orphans() {
     if (member.connected)
       act(action::Drop{member.connection, std::nullopt},
           "the launcher has ended, " + rank_name(rank) + " is still there", Tone::kWarning);
+  for (const auto& [number, member] : state_.newcomers)
+    if (member.connected)
+      act(action::Drop{member.connection, std::nullopt},
+          "the workers have ended, worker " + std::to_string(number) + " is still there", Tone::kWarning);
 }
 
 int Transition::connected() const {

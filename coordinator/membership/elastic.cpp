@@ -31,11 +31,16 @@ std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const 
   if (hello.group != state_.group) return usage_error("the run has another group of workers than this one");
   if (!state_.processes.contains(hello.rank) && !is_orphan(hello))
     return usage_error("nobody launched a worker " + std::to_string(hello.rank));
-  const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                     [&](const auto& m) { return m.second.number == hello.rank; });
-  if (is_member || state_.newcomers.contains(hello.rank))
+  if (member_of_number(hello.rank) != nullptr)
     return usage_error("worker " + std::to_string(hello.rank) + " has joined already");
   return std::nullopt;
+}
+
+const Member* Transition::member_of_number(int number) const {
+  if (const auto newcomer = state_.newcomers.find(number); newcomer != state_.newcomers.end()) return &newcomer->second;
+  const auto member = std::find_if(state_.members.begin(), state_.members.end(),
+                                   [&](const auto& m) { return m.second.number == number; });
+  return member == state_.members.end() ? nullptr : &member->second;
 }
 
 /// Others compute in another way: its bits would not be theirs.
@@ -56,12 +61,13 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
     if (error && state_.phase == GroupPhase::kGathering) return fail(std::move(*error));
   }
   if (error) {
+    if (hello.group == state_.group && member_of_number(hello.rank) != nullptr) state_.doubles.insert(hello.rank);
     act(action::Drop{came.connection, Failed{static_cast<int>(error->code), error->message, error->where, error->hint}},
         "refused the worker with pid " + std::to_string(hello.pid) + ": " + error->message, Tone::kWarning);
     return;
   }
   Member& member = state_.newcomers[hello.rank];
-  member.adopted = is_orphan(hello);
+  member.adopted = is_orphan(hello) && hello.generation > Generation();
   if (!state_.processes.contains(hello.rank)) {
     state_.processes[hello.rank] = now_;
     act(action::AdoptWorker{hello.rank, hello.pid, hello.host},
@@ -70,8 +76,8 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
   member.connection = came.connection;
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
-  member.last_heard = now_;
-  const bool under_way = state_.phase != GroupPhase::kGathering;
+  member.last_heard = member.moved_at = now_;
+  const bool under_way = state_.phase != GroupPhase::kGathering || (state_.adopting && !member.adopted);
   act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
   note(worker_name(hello.rank, member) + " has come");
 }
@@ -80,7 +86,9 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
 void Transition::newcomer_said(Member& newcomer, const Message& message) {
   newcomer.last_heard = now_;
   if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
+    take_note(newcomer, *heartbeat);
     newcomer.phase = heartbeat->phase.substr(0, 40);
+    newcomer.step = heartbeat->step;
   } else if (const auto* ready = std::get_if<Ready>(&message)) {
     if (ready->step >= 0 && !newcomer.adopted)
       return act(action::Drop{newcomer.connection, std::nullopt},
@@ -92,16 +100,13 @@ void Transition::newcomer_said(Member& newcomer, const Message& message) {
     note(worker_name(newcomer.number, newcomer) + " failed: " + failed->message, Tone::kWarning);
     if (state_.phase == GroupPhase::kGathering)
       fail({static_cast<ErrorCode>(failed->code), failed->message, failed->where, failed->hint});
+  } else if (newcomer.adopted && !newcomer.ready) {
+    // It has not read yet that its generation is over. What counts of this is said, or made, again.
   } else {
     act(action::Drop{newcomer.connection, std::nullopt},
         worker_name(newcomer.number, newcomer) + " is cut off: no newcomer says " + message_name(message),
         Tone::kWarning);
   }
-}
-
-/// It holds a state, and none that the newest checkpoint has left behind.
-bool Transition::is_ahead_of_files(const Member& member) const {
-  return member.ready && member.ready->step >= 0 && member.ready->step >= committed_step();
 }
 
 // --- leaving a generation
@@ -152,6 +157,7 @@ void Transition::lose_worker(int rank, const std::string& reason) {
                           {"reason", reason}});
   note(name + " is lost: " + reason, Tone::kWarning);
   if (state_.processes.contains(member.number)) state_.lost.insert(member.number);
+  state_.losses[member.number].push_back(now_);
   state_.members.erase(rank);
   if (state_.phase == GroupPhase::kTraining) begin_regrouping(name + " is lost");
   give_up(member);
@@ -178,13 +184,18 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
 
 // --- the next generation
 
-/// Whoever is left holds nothing that the newest checkpoint does not: they start over from the files, with all that can
-/// be had. Not before what is being stored is stored, or it would be overlooked. (Ranks without a part in a checkpoint
-/// may be left behind by those that wrote it and are gone.)
+/// Something that no checkpoint has. Who comes back after a long time may hold an older step than the newest commit,
+/// and so may ranks without a part in it, where those that wrote it are gone.
+bool Transition::holds_state(const Member& member) const {
+  return member.ready && member.ready->step >= committed_step();
+}
+
+/// Whoever is left holds nothing: they start over from the files, with all that can be had. Not before what is being
+/// stored is stored, or it would be overlooked.
 void Transition::start_over_when_nothing_is_held() {
   if (state_.phase != GroupPhase::kRegrouping || !state_.storing.empty() || !state_.aggregating.empty()) return;
   const bool may_hold = std::any_of(state_.members.begin(), state_.members.end(),
-                                    [&](const auto& m) { return !m.second.ready || is_ahead_of_files(m.second); });
+                                    [&](const auto& m) { return !m.second.ready || holds_state(m.second); });
   if (may_hold) return;
   for (auto& [rank, member] : state_.members) state_.newcomers[member.number] = member;
   state_.members.clear();
@@ -212,8 +223,9 @@ void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
   if (state_.adopting) {
+    // Who was in no generation yet holds nothing that is worth waiting for.
     const auto ready = std::count_if(state_.newcomers.begin(), state_.newcomers.end(),
-                                     [](const auto& m) { return m.second.ready.has_value(); });
+                                     [](const auto& m) { return m.second.ready || !m.second.adopted; });
     if (ready < facts_.orphans && now_ - state_.phase_since <= facts_.adopt_timeout) return;
     adopt_no_more();
   }
@@ -221,16 +233,21 @@ void Transition::regroup_when_ready() {
   bool anyone_holds_state = false;
   for (const auto& [rank, member] : state_.members) {
     if (!member.ready) return;
-    anyone_holds_state = anyone_holds_state || is_ahead_of_files(member);
+    anyone_holds_state = anyone_holds_state || holds_state(member);
     workers.push_back(member);
   }
-  for (const auto& [number, member] : state_.newcomers)
-    if (member.ready && !member.failed) workers.push_back(member);
+  for (const auto& [number, member] : state_.newcomers) {
+    if (!member.ready || member.failed) continue;
+    anyone_holds_state = anyone_holds_state || holds_state(member);
+    workers.push_back(member);
+  }
+  if (state_.stop_requested && !anyone_holds_state) return stop_unless_someone_may_hold_state();
   if (workers.empty()) return;
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
                                 ? static_cast<std::size_t>(state_.stop_requested ? 1 : facts_.min_workers)
-                                : std::max(state_.processes.size(), static_cast<std::size_t>(facts_.min_workers));
+                                : std::max(std::min(state_.processes.size(), static_cast<std::size_t>(facts_.workers)),
+                                           static_cast<std::size_t>(facts_.min_workers));
   if (workers.size() >= least) return regroup(std::move(workers));
   if (!anyone_holds_state || state_.waits_for_more) return;
   state_.waits_for_more = true;
@@ -239,8 +256,17 @@ void Transition::regroup_when_ready() {
        Tone::kWarning);
 }
 
+/// A stop came while workers of an earlier coordinator were waited for; they may still be in their generation.
+void Transition::stop_unless_someone_may_hold_state() {
+  const bool may_hold = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
+                                    [](const auto& m) { return m.second.adopted && !m.second.ready; });
+  if (may_hold || state_.phase != GroupPhase::kGathering) return;
+  state_.cause = EndCause{EndCause::Kind::kStopped, {}};
+  end_group("nobody holds anything that a checkpoint does not");
+}
+
 void Transition::regroup(std::vector<Member> workers) {
-  const auto step_of = [](const Member& member) { return member.ready->step; };
+  const auto step_of = [](const Member& member) { return member.ready ? member.ready->step : -1; };
   // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
   std::stable_sort(workers.begin(), workers.end(), [&](const Member& a, const Member& b) {
     return step_of(a) != step_of(b) ? step_of(a) > step_of(b) : a.number < b.number;
@@ -249,24 +275,29 @@ void Transition::regroup(std::vector<Member> workers) {
     journal("generation_ended", {{"generation", state_.generation.value()}, {"reason", "regrouped"}, {"exit", Json()}});
     ++state_.generation;
   }
-  const std::int64_t newest = step_of(workers.front());
-  const bool from_files = !is_ahead_of_files(workers.front());
+  const bool from_files = !holds_state(workers.front());
+  const std::int64_t newest = from_files ? committed_step() : step_of(workers.front());
   state_.members.clear();
   state_.parts.clear();
   state_.snapshot_ranks.clear();
   state_.waits_for_more = false;
   for (Member& worker : workers) {
     state_.newcomers.erase(worker.number);
+    if (std::ssize(state_.members) == facts_.workers) {  // the group is complete, and this one a spare
+      state_.newcomers.emplace(worker.number, std::move(worker));
+      continue;
+    }
     worker.ready.reset();
     worker.finished = false;
     state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
   }
-  begin_generation(from_files ? committed_step() : newest, from_files ? -1 : 0);
+  begin_generation(newest, from_files ? -1 : 0);
 }
 
-/// A newcomer that is ready takes part as soon as the granted steps are taken.
+/// A newcomer that is ready takes part as soon as the granted steps are taken, unless the group is complete.
 void Transition::grow_when_possible() {
   if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
+  if (std::ssize(state_.members) >= facts_.workers) return;
   const bool anyone = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
                                   [](const auto& m) { return m.second.ready && !m.second.failed; });
   if (!anyone) return;
@@ -275,6 +306,12 @@ void Transition::grow_when_possible() {
 }
 
 // --- what has to happen when nothing happens
+
+/// For a worker that computes: as long as that has ever taken. A wait ends at once.
+std::chrono::milliseconds Transition::leaving_time(const Member& member) const {
+  if (!member.beat.waits_in.empty()) return facts_.regroup_timeout;
+  return std::max(facts_.regroup_timeout, learned_patience(member.beat.phase).value_or(facts_.regroup_timeout));
+}
 
 void Transition::look_for_silence() {
   const auto silence_of = [&](const Member& member) {
@@ -287,19 +324,19 @@ void Transition::look_for_silence() {
     if (silence_of(member) > facts_.worker_timeout)
       lose_worker(rank, "nothing was heard from it for " + seconds(silence_of(member)));
     else if (state_.phase == GroupPhase::kRegrouping && !member.ready &&
-             now_ - state_.phase_since > facts_.regroup_timeout)
-      lose_worker(rank, "it did not leave the generation within " + seconds(facts_.regroup_timeout));
+             now_ - std::max(state_.phase_since, member.moved_at) > leaving_time(member))
+      lose_worker(rank, "it did not leave the generation within " + seconds(leaving_time(member)));
   }
   const auto newcomers = state_.newcomers;
   for (const auto& [number, member] : newcomers)
     if (silence_of(member) > facts_.worker_timeout)
       lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
+    else if (hangs(member))
+      lose_newcomer(number, "it does not get on in the stage \"" + member.beat.phase + "\"");
+    else if (member.adopted && !member.ready && now_ - member.moved_at > leaving_time(member))
+      lose_newcomer(number, "it did not leave its generation within " + seconds(leaving_time(member)));
   for (auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool has_come =
-        state_.newcomers.contains(number) || std::any_of(state_.members.begin(), state_.members.end(),
-                                                         [&](const auto& m) { return m.second.number == sought; });
-    if (has_come || now_ - launched <= facts_.join_timeout) continue;
+    if (member_of_number(number) != nullptr || now_ - launched <= facts_.join_timeout) continue;
     launched = now_;
     act(action::KillWorker{number},
         "worker " + std::to_string(number) + " did not come within " + seconds(facts_.join_timeout), Tone::kWarning);
@@ -315,10 +352,7 @@ void Transition::dismiss_all() {
   for (const auto& [number, member] : state_.newcomers)
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss worker " + std::to_string(number));
   for (const auto& [number, launched] : state_.processes) {
-    const int sought = number;
-    const bool is_member = std::any_of(state_.members.begin(), state_.members.end(),
-                                       [&](const auto& m) { return m.second.number == sought; });
-    if (!is_member && !state_.newcomers.contains(number))
+    if (member_of_number(number) == nullptr)
       act(action::KillWorker{number}, "worker " + std::to_string(number) + " comes too late");
   }
 }

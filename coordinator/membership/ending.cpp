@@ -24,8 +24,8 @@ void Transition::on(const event::StopRequested& stop) {
     return end_group("the stop is not to wait", /*by_force=*/true);
   }
   if (state_.phase == GroupPhase::kTraining) return stop_training();
-  // Ending: the end sees it. None, regrouping: the next beginning sees it.
-  if (state_.phase != GroupPhase::kGathering) return;
+  // Ending: the end sees it. None, regrouping, taking workers over that may hold steps: the next beginning sees it.
+  if (state_.phase != GroupPhase::kGathering || state_.adopting) return;
   state_.cause = EndCause{EndCause::Kind::kStopped, {}};
   end_group("the run is to stop");
 }

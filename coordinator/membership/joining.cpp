@@ -147,7 +147,9 @@ void Transition::begin_generation(std::int64_t start, int source) {
   state_.fingerprint = state_.members.begin()->second.fingerprint;
   state_.assigned = true;
   state_.world = static_cast<int>(state_.members.size());
+  share_lanes();
   enter(GroupPhase::kTraining);
+  state_.group_moved_at = now_;
   Json hosts = Json::array();
   for (const auto& [rank, member] : state_.members) hosts.push_back(member.host);
   const bool from_files = source < 0;
@@ -157,6 +159,7 @@ void Transition::begin_generation(std::int64_t start, int source) {
            {"launcher", facts_.launcher},
            {"group", state_.group},
            {"hosts", std::move(hosts)},
+           {"lanes", state_.shares},
            {"fingerprint", state_.fingerprint},
            {"resume_from", state_.checkpoint && from_files ? Json(state_.checkpoint->step.value()) : Json()},
            {"start_step", start},
@@ -164,10 +167,11 @@ void Transition::begin_generation(std::int64_t start, int source) {
                       : state_.restarts > 0 ? "restarted after a loss"
                       : state_.checkpoint   ? "resumed"
                                             : "started"}});
-  // What was recorded beyond the start was of steps that are taken anew.
+  // What was recorded beyond the start was of steps that are taken anew. Those of a group that somebody's state begins
+  // are not recorded anew, unless a measurement is, whose line voids those of later steps.
+  if (from_files || state_.measured > start) state_.recorded = std::min(state_.recorded, start);
   state_.measured = std::min(state_.measured, start);
   state_.pictured = std::min(state_.pictured, start);
-  if (from_files) state_.recorded = start;
   Assignment assignment;
   assignment.generation = state_.generation;
   assignment.world = state_.world;
@@ -177,6 +181,7 @@ void Transition::begin_generation(std::int64_t start, int source) {
   assignment.checkpointed = state_.checkpoint ? committed_step() : -1;
   assignment.measured = state_.measured;
   assignment.pictured = state_.pictured;
+  if (state_.shares != even_shares(state_.world, facts_.lanes)) assignment.shares = state_.shares;
   if (facts_.elastic)
     for (const auto& [rank, member] : state_.members) assignment.mesh.push_back(member.mesh);
   const std::optional<Step> resume =
@@ -184,6 +189,8 @@ void Transition::begin_generation(std::int64_t start, int source) {
   for (auto& [rank, member] : state_.members) {
     member.step = start;
     member.phase = "starting";
+    member.moved_at = now_;
+    member.hung_at.reset();
     assignment.rank = rank;
     act(action::Assign{member.connection, resume, assignment}, "assignment of " + rank_name(rank));
   }

@@ -9,16 +9,28 @@ namespace plumbline {
 
 namespace {
 
+/// Losses of one worker on a host, within so long, until the host is left out.
+constexpr std::size_t kMostLossesOnAHost = 3;
+constexpr std::chrono::hours kLossesCount{1};
+
 bool is_refusal_to_start(int status) { return status == 2 || status == 3 || status == 6; }
 
 }  // namespace
 
 /// What it said last is read first: it may be why it has gone, and another of its number comes only after it.
-void Transition::on(const event::WorkerExited& exited) {
-  if (!state_.processes.contains(exited.number)) return;
-  const auto is_there = [&](const auto& m) { return m.second.number == exited.number && m.second.connected; };
-  const bool speaks = std::any_of(state_.members.begin(), state_.members.end(), is_there) ||
-                      std::any_of(state_.newcomers.begin(), state_.newcomers.end(), is_there);
+void Transition::on(const event::WorkerExited& what) {
+  if (!state_.processes.contains(what.number)) return;
+  event::WorkerExited exited = what;
+  const Member* member = member_of_number(exited.number);
+  const bool speaks = member != nullptr && member->connected;
+  if (state_.doubles.erase(exited.number) > 0) {
+    // Two processes had this number, as one that was taken for lost came back; the other was refused. Which of them has
+    // ended is not known; whether the one that speaks is there, is looked up.
+    if (speaks && has_group() && !state_.all_finished)
+      return act(action::AdoptWorker{exited.number, member->pid, member->host},
+                 "a second process of worker " + std::to_string(exited.number) + " has ended", Tone::kInfo);
+    exited.status = static_cast<int>(ErrorCode::kRun);  // It did not refuse, it was refused.
+  }
   if (speaks && has_group() && !state_.all_finished)
     state_.exits[exited.number] = exited;
   else
@@ -76,18 +88,43 @@ void Transition::forgive_losses() {
     if (!state_.processes.contains(number)) launch(number, "there is a new step");
 }
 
-void Transition::launch(int number, const std::string& reason) {
+/// Once there is a step: then what a spare prepares for is known to work, and what it needs is there.
+void Transition::launch_spares() {
+  if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
+  if (std::exchange(state_.spares_launched, true)) return;
+  for (int number = facts_.workers; number < facts_.workers + facts_.spares; ++number)
+    if (!state_.processes.contains(number)) launch(number, "it is a spare", /*again=*/false);
+}
+
+void Transition::launch(int number, const std::string& reason, bool again) {
   state_.processes[number] = now_;
-  act(action::StartWorker{number, state_.group}, "launching worker " + std::to_string(number) + " again: " + reason,
+  const bool elsewhere = facts_.chooses_hosts && fails_too_often(number);
+  act(action::StartWorker{number, state_.group, elsewhere},
+      "launching worker " + std::to_string(number) +
+          (elsewhere ? " on another host: "
+           : again   ? " again: "
+                     : ": ") +
+          reason,
       Tone::kInfo);
+}
+
+/// Where so many were lost within an hour there is more to come. Its losses there are forgotten: it goes elsewhere.
+bool Transition::fails_too_often(int number) {
+  std::vector<SteadyTime>& losses = state_.losses[number];
+  std::erase_if(losses, [&](SteadyTime at) { return now_ - at > kLossesCount; });
+  if (losses.size() < kMostLossesOnAHost) return false;
+  losses.clear();
+  return true;
 }
 
 // --- orphans
 
-/// It was in a generation of this run, and its coordinator is gone. Whatever step it holds, the weights of a step are
-/// the same bits in every generation.
+/// It was in a generation of this run, or about to be in one, and its coordinator is gone. Whatever step it holds, the
+/// weights of a step are the same bits in every generation.
 bool Transition::is_orphan(const Hello& hello) const {
-  return hello.generation > Generation() && hello.generation <= state_.generation && hello.rank < facts_.lanes;
+  const bool was_in_one = hello.generation > Generation() && hello.generation <= state_.generation;
+  const bool was_launched = hello.generation == Generation() && state_.adopting;
+  return (was_in_one || was_launched) && hello.rank < facts_.lanes;
 }
 
 /// Begins with the workers of the generation that is in the journal, who train by themselves meanwhile.
@@ -102,6 +139,7 @@ void Transition::adopt() {
 /// All have come, or will not: who is missing is launched.
 void Transition::adopt_no_more() {
   state_.adopting = false;
+  if (state_.stop_requested) return;
   for (int number = 0; number < facts_.workers; ++number)
     if (!state_.processes.contains(number)) launch(number, "it has not outlived its coordinator");
 }

@@ -42,7 +42,10 @@ void Transition::on(const event::WorkerSaid& said) {
   if (place->rank < 0) return newcomer_said(*place->member, said.message);
   place->member->last_heard = now_;
   const bool failed = std::holds_alternative<Failed>(said.message);
-  if (is_old && !failed) return;  // Said before it had read its assignment to the present one.
+  if (is_old && !failed) {  // Said before it had read its assignment to the present one.
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&said.message)) take_note(*place->member, *heartbeat);
+    return;
+  }
   if (!state_.assigned && !failed && !std::holds_alternative<Heartbeat>(said.message))
     return violation(speaker, "it says " + message_name(said.message) + " before it has its assignment");
   std::visit([&](const auto& message) { heard(speaker, message); }, said.message);
@@ -75,6 +78,8 @@ void Transition::heard(const Speaker& speaker, const Other& message) {
 }
 
 void Transition::heard(const Speaker& speaker, const Heartbeat& heartbeat) {
+  take_note(*speaker.member, heartbeat);
+  time_lanes(*speaker.member, heartbeat);
   speaker.member->step = heartbeat.step;
   speaker.member->phase = heartbeat.phase.substr(0, kMostPhaseBytes);
 }
@@ -97,11 +102,12 @@ void Transition::heard(const Speaker& speaker, const StepDone& done) {
   }
   if (const auto rate = measured_rate(done.metrics); rate && rate->step == done.step) measured(*rate);
   if (!trained || done.step <= state_.leases.newest()) return;
-  if (facts_.elastic) forgive_losses();
+  if (facts_.elastic) forgive_losses(), launch_spares();
   speaker.member->phase = "training";
   const auto grant = state_.leases.advance(done.step, seconds_of(done.metrics));
   if (grant && state_.phase == GroupPhase::kTraining)
     grant_all(*grant, "step " + std::to_string(done.step) + " is taken");
+  move_lanes_when_worthwhile();
 }
 
 /// Where patience ends, the run does; otherwise the steps to the next measurement may be granted.
@@ -169,6 +175,8 @@ void Transition::on(const event::CheckpointNotStored& failed) {
 void Transition::heard(const Speaker& speaker, const Artifact& artifact) {
   if (!is_inside_run(artifact.file)) return violation(speaker, "it names a file outside the run directory");
   note(rank_name(speaker.rank) + " wrote " + artifact.file, Tone::kQuiet);
+  if (artifact.kind == "stacks" && speaker.member->hung_at)
+    return give_up_hung(speaker.rank, "its stacks: " + artifact.file);
   if (artifact.kind != "snapshot_part") return;
   if (artifact.step < state_.leases.start() || artifact.step > state_.leases.end())
     return violation(speaker, "a snapshot of step " + std::to_string(artifact.step) + " is outside its lease");
@@ -230,10 +238,14 @@ void Transition::send_all(const Message& message, const std::string& reason) {
 }
 
 void Transition::grant_all(const Grant& grant, const std::string& reason) {
-  for (const auto& [rank, member] : state_.members)
-    if (member.connected)
-      act(action::Send{member.connection, lease_of(grant, rank, state_.world, facts_.lanes)},
-          reason + ": steps to " + std::to_string(grant.end_step));
+  const std::string why = reason + ": steps to " + std::to_string(grant.end_step);
+  LaneRange lanes;
+  for (int rank = 0; rank < std::ssize(state_.shares); ++rank) {
+    lanes = {lanes.end, lanes.end + state_.shares[static_cast<std::size_t>(rank)]};
+    const auto member = state_.members.find(rank);
+    if (member != state_.members.end() && member->second.connected)
+      act(action::Send{member->second.connection, lease_of(grant, lanes)}, why);
+  }
 }
 
 }  // namespace plumbline

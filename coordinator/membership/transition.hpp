@@ -1,5 +1,5 @@
 // One call of decide() in the making: reads the event, changes the state, collects actions. Private to this room; what
-// each event does stands in joining.cpp, elastic.cpp, processes.cpp, progress.cpp and ending.cpp.
+// each event does stands in joining.cpp, elastic.cpp, processes.cpp, progress.cpp, hangs.cpp, lanes.cpp and ending.cpp.
 #pragma once
 #include <string>
 #include <utility>
@@ -61,8 +61,9 @@ class Transition {
   [[nodiscard]] std::optional<Error> why_newcomer_refused(const Hello& hello) const;
   [[nodiscard]] std::optional<Error> conflict_with_others(const Hello& hello) const;
   [[nodiscard]] std::optional<Place> place_of(ConnectionId connection);
+  /// Of the group or a newcomer to it; nullptr: no worker of this number has come.
+  [[nodiscard]] const Member* member_of_number(int number) const;
   void newcomer_said(Member& newcomer, const Message& message);
-  [[nodiscard]] bool is_ahead_of_files(const Member& member) const;
   void lose_worker(int rank, const std::string& reason);
   void lose_newcomer(int number, const std::string& reason);
   void give_up(const Member& member);
@@ -70,16 +71,21 @@ class Transition {
   void begin_regrouping(const std::string& reason);
   void replace(const event::WorkerExited& exited);
   void forgive_losses();
-  void launch(int number, const std::string& reason);
+  void launch_spares();
+  void launch(int number, const std::string& reason, bool again = true);
+  bool fails_too_often(int number);
   void adopt();
   void adopt_no_more();
   [[nodiscard]] bool is_orphan(const Hello& hello) const;
+  [[nodiscard]] bool holds_state(const Member& member) const;
   void start_over_when_nothing_is_held();
   void fail_when_too_few();
   void regroup_when_ready();
+  void stop_unless_someone_may_hold_state();
   void regroup(std::vector<Member> workers);
   void grow_when_possible();
   void look_for_silence();
+  [[nodiscard]] std::chrono::milliseconds leaving_time(const Member& member) const;
   void dismiss_all();
   void conclude_elastic_when_gone();
 
@@ -99,6 +105,26 @@ class Transition {
   void measured(const MeasuredRate& rate);
   void send_all(const Message& message, const std::string& reason);
   void grant_all(const Grant& grant, const std::string& reason);
+
+  // hangs.cpp
+  void take_note(Member& member, const Heartbeat& heartbeat);
+  void look_for_hangs();
+  [[nodiscard]] bool hangs(const Member& member) const;
+  [[nodiscard]] bool owes_nothing() const;
+  void suspect(int rank, const std::string& how);
+  void give_up_hung(int rank, const std::string& stacks);
+  void look_at_waiting();
+  [[nodiscard]] bool has_stood_still() const;
+  [[nodiscard]] std::optional<int> rank_at_fault() const;
+  [[nodiscard]] std::chrono::milliseconds patience(const std::string& stage) const;
+  [[nodiscard]] std::optional<std::chrono::milliseconds> learned_patience(const std::string& stage) const;
+  void learn(const std::string& stage, std::chrono::milliseconds gap);
+
+  // lanes.cpp
+  void time_lanes(Member& member, const Heartbeat& heartbeat);
+  void share_lanes();
+  void move_lanes_when_worthwhile();
+  [[nodiscard]] std::vector<double> lane_pace() const;
 
   // ending.cpp
   void stop_training();

@@ -64,14 +64,13 @@ Grant LeaseWindow::grant(std::int64_t end) {
   return {LeaseId(++grants_), start_, end_, last_, stop_, regroup_};
 }
 
-Lease lease_of(const Grant& grant, int rank, int world, int lanes) {
-  const LaneRange range = lanes_of(rank, world, lanes);
+Lease lease_of(const Grant& grant, LaneRange lanes) {
   Lease lease;
   lease.id = grant.id;
   lease.first_step = grant.first_step;
   lease.end_step = grant.end_step;
-  lease.lane_begin = range.begin;
-  lease.lane_end = range.end;
+  lease.lane_begin = lanes.begin;
+  lease.lane_end = lanes.end;
   lease.last = grant.last;
   lease.stop = grant.stop;
   lease.regroup = grant.regroup;

@@ -19,6 +19,7 @@
 #include <optional>
 
 #include "common/core/ids.hpp"
+#include "common/data/plan.hpp"
 #include "common/wire/message.hpp"
 
 namespace plumbline {
@@ -80,7 +81,7 @@ class LeaseWindow {
   bool last_ = false, stop_ = false, regroup_ = false;
 };
 
-/// The grant as the lease of one rank.
-Lease lease_of(const Grant& grant, int rank, int world, int lanes);
+/// The grant as the lease of the rank that computes `lanes`.
+Lease lease_of(const Grant& grant, LaneRange lanes);
 
 }  // namespace plumbline

@@ -87,12 +87,14 @@ void Coordinator::watch(std::optional<asio::posix::stream_descriptor>& descripto
 }
 
 Status Coordinator::start_elastic_group(const action::StartGroup& start, const std::string& group) {
-  for (int number = 0; number < start.workers; ++number) PLUMBLINE_TRY(start_worker(number, group));
+  for (int number = 0; number < start.workers; ++number)
+    PLUMBLINE_TRY(start_worker(number, group, /*elsewhere=*/false));
   return {};
 }
 
-Status Coordinator::start_worker(int number, const std::string& group) {
+Status Coordinator::start_worker(int number, const std::string& group, bool elsewhere) {
   LaunchRequest request;
+  request.elsewhere = elsewhere;
   request.number = number;
   request.group = group;
   request.generation = run_.state.generation;
@@ -124,7 +126,7 @@ void Coordinator::carry_out(const action::AdoptWorker& adopt) {
 }
 
 void Coordinator::carry_out(const action::StartWorker& start) {
-  const Status started = start_worker(start.number, start.group);
+  const Status started = start_worker(start.number, start.group, start.elsewhere);
   if (started.has_error())
     feed(event::WorkerExited{start.number, 1, "cannot be started: " + to_string(started.error())});
 }
@@ -254,15 +256,18 @@ void Coordinator::carry_out(const action::EndRun& ending) {
 void Coordinator::summarize() {
   spdlog::info("judging and comparing what the models wrote …");
   const CommittedCheckpoint final = *run_.state.checkpoint;
-  off_loop([this, final] { return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256); },
-           [this, final](Status summarized) {
-             if (summarized.has_value())
-               summarized = run_.journal.append(
-                   "evaluated", {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
-             if (summarized.has_error()) return end_failed(summarized.error());
-             off_loop([this] { return write_report(run_.layout); },
-                      [this](const Status& reported) { finish(reported); });
-           });
+  off_loop(
+      [this, final] {
+        aggregate_left_snapshots(run_.layout, num_probe_rows_);
+        return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256);
+      },
+      [this, final](Status summarized) {
+        if (summarized.has_value())
+          summarized = run_.journal.append("evaluated",
+                                           {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
+        if (summarized.has_error()) return end_failed(summarized.error());
+        off_loop([this] { return write_report(run_.layout); }, [this](const Status& reported) { finish(reported); });
+      });
 }
 
 void Coordinator::finish(Status reported) {

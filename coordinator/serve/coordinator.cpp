@@ -22,6 +22,7 @@ namespace asio = boost::asio;
 namespace {
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};  ///< after a failed accept (no descriptor left, …)
+constexpr std::chrono::milliseconds kAway{1000};        ///< a tick later than this: the loop stood still
 }  // namespace
 
 Coordinator::Coordinator(ServableRun run)
@@ -60,6 +61,8 @@ Result<RunOutcome> Coordinator::serve() {
                                                             {"steps", run_.facts.lease.steps},
                                                             {"version", PLUMBLINE_VERSION}}));
   spdlog::info("coordinator of {} listens on {} port {}", run_.layout.root().string(), run_.config.control.bind, port_);
+  // A coordinator that was killed may not have come to it.
+  if (run_.state.checkpoint) carry_out(action::PruneCheckpoints{run_.state.checkpoint->step});
   spawn(accept_all(std::move(acceptor)));
   spawn(tick());
   spawn(take_signals());
@@ -158,8 +161,7 @@ void Coordinator::on_closed(Peer& peer, const std::string& reason) {
 
 void Coordinator::answer_client(Peer& peer, const Message& message) {
   if (std::holds_alternative<StatusRequest>(message))
-    return peer.send(
-        StatusReply{live_status({run_.layout, run_.config, run_.state, run_.progress, started_, run_.clock()})});
+    return peer.send(StatusReply{live_status({run_.layout, run_.config, run_.state, run_.progress, started_, now()})});
   if (std::holds_alternative<StopRequest>(message)) {
     feed(event::StopRequested{"plumbline stop", false});
     return peer.send(StopReply{stop_reply()});
@@ -186,6 +188,14 @@ asio::awaitable<void> Coordinator::tick() {
   for (;;) {
     timer.expires_after(run_.tick);
     co_await timer.async_wait(kAwait);
+    const auto late = std::chrono::floor<std::chrono::milliseconds>(std::chrono::steady_clock::now() - timer.expiry());
+    if (late > kAway) {
+      away_ += late;
+      spdlog::warn(
+          "the coordinator stood still for {:.1f} s (stopped, or kept by its machine or disk): not counted as "
+          "anybody's silence",
+          static_cast<double>(late.count()) / 1000);
+    }
     feed(event::Tick{});
   }
 }
@@ -220,7 +230,7 @@ void Coordinator::feed(Event event) {
 }
 
 void Coordinator::decide_on(const Event& event) {
-  Decision decision = decide(run_.facts, std::move(run_.state), event, run_.clock());
+  Decision decision = decide(run_.facts, std::move(run_.state), event, now());
   run_.state = std::move(decision.state);
   for (const Action& action : decision.actions) {
     const auto level = action.tone == Tone::kWarning ? spdlog::level::warn

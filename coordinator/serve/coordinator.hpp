@@ -67,6 +67,7 @@ class Coordinator final : public PeerOwner {
 
   // Time and signals.
   boost::asio::awaitable<void> tick();
+  [[nodiscard]] SteadyTime now() const { return run_.clock() - away_; }
   boost::asio::awaitable<void> take_signals();
 
   // Decisions.
@@ -90,7 +91,7 @@ class Coordinator final : public PeerOwner {
   void carry_out(const action::EndRun& end);
   void carry_out(const action::Note&) {}
   Status start_elastic_group(const action::StartGroup& start, const std::string& group);
-  Status start_worker(int number, const std::string& group);
+  Status start_worker(int number, const std::string& group, bool elsewhere);
   void watch_worker(int number, std::unique_ptr<WorkerGroup> process);
   /// Calls `exited` on the loop once the process behind `pidfd` has ended.
   template <class Exited>
@@ -133,6 +134,8 @@ class Coordinator final : public PeerOwner {
   std::int64_t num_probe_rows_ = 0;
   int port_ = 0;
   SteadyTime started_;
+  /// In which the loop stood still: a stopped process, a disk that blocks. Nobody was silent then, but not heard.
+  std::chrono::milliseconds away_{};
   std::optional<Result<RunOutcome>> outcome_;
 };
 

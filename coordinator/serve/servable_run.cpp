@@ -49,12 +49,16 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   facts.max_restarts = config.workers.max_restarts;
   facts.supervised = launcher.restarts();
   facts.elastic = launcher.elastic();
+  facts.chooses_hosts = launcher.chooses_hosts();
   facts.min_workers = std::min(config.workers.min, workers);
   facts.launcher = launcher.name();
   facts.resume_command = "plumbline resume " + layout.root().string();
   facts.start_command = launcher.command({.workers = workers, .number = 0, .group = "", .generation = Generation()});
   facts.log_place = (layout.logs() / "launcher.log").string();
   facts.worker_timeout = worker_timeout(config.control, facts.elastic);
+  // Who chose how long silence may last has chosen for this too.
+  facts.hang_least = config.control.worker_timeout_ms > 0 ? 4 * facts.worker_timeout : facts.hang_least;
+  facts.hang_unknown = std::max(facts.hang_unknown, facts.hang_least);
   facts.join_timeout = std::max(facts.join_timeout, facts.worker_timeout);
   return facts;
 }

@@ -17,11 +17,30 @@ Json checkpoint_json(const std::optional<CommittedCheckpoint>& checkpoint) {
   return {{"step", checkpoint->step.value()}, {"weights_sha256", checkpoint->weights_sha256}};
 }
 
+/// Of the ranks that are timed; 0: none is.
+double median_lane_seconds(const RunState& state) {
+  std::vector<double> seconds;
+  for (const auto& [rank, member] : state.members)
+    if (member.lane_seconds > 0) seconds.push_back(member.lane_seconds);
+  if (seconds.empty()) return 0;
+  const auto middle = seconds.begin() + std::ssize(seconds) / 2;
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  return *middle;
+}
+
+/// A rank that takes so many times the others' time is shown as slow.
+constexpr double kSlow = 1.5;
+
 Json workers_json(const RunState& state, int num_lanes, SteadyTime now) {
   Json workers = Json::array();
+  const double median = median_lane_seconds(state);
+  const LaneShares shares = state.shares.empty() ? even_shares(state.world, num_lanes) : state.shares;
+  LaneRange lanes;
+  int next = 0;
   for (const auto& [rank, member] : state.members) {
+    for (; next <= rank && next < std::ssize(shares); ++next)
+      lanes = {lanes.end, lanes.end + shares[static_cast<std::size_t>(next)]};
     if (!member.connected) continue;
-    const LaneRange lanes = lanes_of(rank, state.world, num_lanes);
     workers.push_back({{"rank", rank},
                        {"worker", member.number},
                        {"host", member.host},
@@ -29,6 +48,9 @@ Json workers_json(const RunState& state, int num_lanes, SteadyTime now) {
                        {"phase", member.phase},
                        {"step", member.step},
                        {"lanes", {lanes.begin, lanes.end}},
+                       {"lane_seconds", member.lane_seconds > 0 ? Json(member.lane_seconds) : Json()},
+                       {"slow", member.lane_seconds > kSlow * median},
+                       {"waits_in", member.beat.waits_in},
                        {"seconds_since_heartbeat", std::chrono::duration<double>(now - member.last_heard).count()}});
   }
   return workers;
@@ -94,9 +116,16 @@ std::string speed_text(const Json& status) {
 }
 
 std::string worker_text(const Json& worker) {
-  return fmt::format("rank {} {} on {} (pid {}), step {}, heard {:.1f} s ago", worker.value("rank", 0),
-                     text_or(worker.at("phase"), ""), text_or(worker.at("host"), "?"), worker.value("pid", 0),
-                     worker.value("step", 0), worker.value("seconds_since_heartbeat", 0.0));
+  std::string text =
+      fmt::format("rank {} {} on {} (pid {}), step {}, heard {:.1f} s ago", worker.value("rank", 0),
+                  text_or(worker.at("phase"), ""), text_or(worker.at("host"), "?"), worker.value("pid", 0),
+                  worker.value("step", 0), worker.value("seconds_since_heartbeat", 0.0));
+  const Json lanes = worker.value("lanes", Json::array()), seconds = worker.value("lane_seconds", Json());
+  if (lanes.size() == 2 && seconds.is_number())
+    text += fmt::format(", {} lanes of {:.0f} ms each", lanes.at(1).get<int>() - lanes.at(0).get<int>(),
+                        1000 * seconds.get<double>());
+  if (worker.value("slow", false)) text += ", slow";
+  return text;
 }
 
 }  // namespace

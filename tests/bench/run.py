@@ -19,6 +19,7 @@ import generation
 import machine
 import memory
 import ratios
+import recovery
 import scaling
 import training
 from material import MEASURED, SOURCE, Material, MaterialFailed, say
@@ -30,7 +31,8 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
           "scaling": scaling.run,
           "memory": memory.run,
           "checkpoint": checkpoint.run,
-          "coordinator": coordinator.run}
+          "coordinator": coordinator.run,
+          "recovery": recovery.run}
 
 
 class Options:

@@ -6,19 +6,10 @@ import shutil
 import signal
 import unittest
 
-from harness import EndToEnd, journal, wait_until, weights_sha256, while_a_checkpoint_is_written
+from harness import EndToEnd, journal, standing_metrics, wait_until, weights_sha256, while_a_checkpoint_is_written
 
-STEPS = ["--set", "train.steps=120", "--set", "checkpoint.every=8"]
-
-
-def metrics_that_stand(run):
-    """metrics.jsonl as docs/formats.md says to read it: (kind, step) of what no later line makes void."""
-    kept = []
-    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
-        kind, step = line["kind"], line["step"]
-        kept = [(k, s) for k, s in kept if not (s > step or (s == step and (kind == "train" or k == "heldout")))]
-        kept.append((kind, step))
-    return kept
+# Workers end with their coordinator: those who outlive it need no checkpoint.
+STEPS = ["--set", "train.steps=120", "--set", "checkpoint.every=8", "--set", "control.orphan_ms=0"]
 
 
 class Checkpoints(EndToEnd):
@@ -53,7 +44,7 @@ class Checkpoints(EndToEnd):
             self.assertTrue((run / data["moved_to"]).is_dir(), "nothing is deleted")
         self.assertEqual(journal(run, "generation_started")[-1]["data"]["start_step"], committed[-2])
         self.assertEqual(weights_sha256(run), self.expected)
-        self.assertEqual([step for kind, step in metrics_that_stand(run) if kind == "train"], list(range(1, 121)))
+        self.assertEqual([step for kind, step in standing_metrics(run) if kind == "train"], list(range(1, 121)))
 
     def test_a_flipped_bit(self):
         def flip(folder):
@@ -76,8 +67,7 @@ class Checkpoints(EndToEnd):
     def killed_while_writing(self, name, workers, launcher):
         """A run of which everything is killed while a checkpoint is half written; none when that checkpoint was committed all the same."""
         run = self.dir / name
-        train = self.start("train", "tiny.yaml", "--run", run, "--workers", workers, "--launcher", launcher, "--set", "control.orphan_ms=0",
-                           *STEPS)
+        train = self.start("train", "tiny.yaml", "--run", run, "--workers", workers, "--launcher", launcher, *STEPS)
         wait_until(lambda: len(journal(run, "checkpoint_committed")) >= 2, what="two checkpoints")
         pids = [worker["pid"] for worker in self.status(run)["workers"]]
         folder = while_a_checkpoint_is_written(run, lambda: train.poll() is not None)
@@ -99,7 +89,7 @@ class Checkpoints(EndToEnd):
                 self.plumbline("resume", run)
                 self.assertEqual(journal(run, "generation_started")[-1]["data"]["start_step"], committed[-1])
                 self.assertEqual(weights_sha256(run), self.expected)
-                self.assertEqual([step for kind, step in metrics_that_stand(run) if kind == "train"], list(range(1, 121)))
+                self.assertEqual([step for kind, step in standing_metrics(run) if kind == "train"], list(range(1, 121)))
                 self.assertEqual(list((run / "checkpoints").glob(".*")), [], "nothing half written is left")
 
     def test_none_that_verifies_is_an_error_and_settings_are_not_stored(self):

@@ -142,15 +142,16 @@ class Cluster:
     @staticmethod
     def processes_of(job, node=None):
         """slurmstepd first: it would tell of the others' end. `node`: of those that Slurm started there alone."""
-        steps, others = [], []
+        steps, others, children = [], [], {}
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
+                parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                children.setdefault(parent, []).append(int(process.name))
                 if node is not None:
                     there = f"SLURMD_NODENAME={node}".encode() in (process / "environ").read_bytes().split(b"\0")
-                    parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[1]
                     if there and (process / "cmdline").read_bytes().split(b"\0")[0].endswith(b"plumbline-worker"):
                         others.append(int(process.name))
-                        steps.append(int(parent))
+                        steps.append(parent)
                     continue
                 if (process / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
                     steps.append(int(process.name))
@@ -158,6 +159,8 @@ class Cluster:
                     others.append(int(process.name))
             except OSError:
                 continue
+        for pid in others:  # Workers that the coordinator starts on its own host do not know of the job.
+            others += [child for child in children.get(pid, []) if child not in others]
         return steps + others
 
     def restore_node(self, node):

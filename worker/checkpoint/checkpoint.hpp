@@ -8,8 +8,9 @@
 //
 // Every rank holds all weights and all of the optimizer's state, so any rank can write any part: rank 0 the model,
 // its adapter, the tokenizer's files and state.json, rank 1 + i (mod world) the optimizer's part i. Errors: a full disk
-// is a run error that names the path; a part that does not fit the run is a data error naming file and tensor. Reading
-// is for the training thread only.
+// is a run error that names the path, and what the rank has written of the checkpoint is taken back; the partial
+// folder, where others may be writing, is left to the coordinator. A part that does not fit the run is a data error
+// naming file and tensor. Reading is for the training thread only.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -77,7 +77,9 @@ void CheckpointWriter::start(std::function<Status()> work) {
   changed_.notify_all();
 }
 
-bool CheckpointWriter::goes_on() const {
+/// Asked before each block.
+bool CheckpointWriter::goes_on() {
+  ++blocks_;
   const std::lock_guard lock(mutex_);
   return !given_up_;
 }

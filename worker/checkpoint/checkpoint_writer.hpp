@@ -6,7 +6,9 @@
 // making goes; whole files stay for the coordinator, which removes what a generation left behind. The report is called
 // on the writer's thread; everything else is for the thread that computes.
 #pragma once
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <mutex>
@@ -38,13 +40,15 @@ class CheckpointWriter {
   /// Waits until what was begun last is written, or `interrupted` says yes; then as failure().
   Status wait(const std::function<bool()>& interrupted) const;
   void give_up();
+  /// Grows with every block that is written: a slow disk is told from one that hangs.
+  [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
 
  private:
   void run();
   /// What the thread does next; waits until it has nothing to do. On the thread that computes.
   void start(std::function<Status()> work);
   void wait_until_idle() const;
-  [[nodiscard]] bool goes_on() const;
+  [[nodiscard]] bool goes_on();
   Status tell(const WrittenPart& part, const PartReport& report) const;
 
   CheckpointCopy copy_;
@@ -53,6 +57,7 @@ class CheckpointWriter {
   std::function<Status()> work_;  ///< until it is done
   Status outcome_;                ///< of the work that was done last
   bool given_up_ = false, leaving_ = false;
+  std::atomic<std::uint64_t> blocks_ = 0;
   std::thread thread_;
 };
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <system_error>
 
+#include "worker/activity.hpp"
+
 namespace plumbline {
 
 namespace {
@@ -108,6 +110,10 @@ Status TcpTransfers::exchange(const std::vector<Piece>& sends, const std::vector
     }
     if (interrupt_.raised()) return give_up("the coordinator wants a new one");
     if (polled.size() == 1) return {};
+    std::vector<int> absent;
+    for (std::size_t p = 0; p < links_.size(); ++p)
+      if (p != static_cast<std::size_t>(rank_) && !in[p].done()) absent.push_back(static_cast<int>(p));
+    activity().wait_for(absent);
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
       return give_up("its sockets cannot be waited for: " + std::generic_category().message(errno));
   }

@@ -1,6 +1,7 @@
 #include "worker/gradient/tree_reduce.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "common/core/check.hpp"
 
@@ -91,8 +92,10 @@ void LaneAccumulator::reset() {
   lanes_done_ = 0;
 }
 
-TreeReducer::TreeReducer(Collective& collective, int lanes, std::int64_t elements, at::TensorOptions options)
-    : collective_(collective), lanes_(lanes) {
+TreeReducer::TreeReducer(Collective& collective, const LaneShares& shares, std::int64_t elements,
+                         at::TensorOptions options)
+    : collective_(collective), lanes_(std::accumulate(shares.begin(), shares.end(), 0)) {
+  PLUMBLINE_CHECK(std::ssize(shares) == collective.size(), "not every rank has a share of the lanes");
   const int size = collective.size();
   const std::int64_t blocks = (elements + kChunkAlign - 1) / kChunkAlign;
   for (int rank = 0; rank < size; ++rank) {
@@ -105,7 +108,7 @@ TreeReducer::TreeReducer(Collective& collective, int lanes, std::int64_t element
   // Each piece starts aligned, so that the sum's bits cannot depend on where a piece lies.
   const std::int64_t stride = (mine + kChunkAlign - 1) / kChunkAlign * kChunkAlign;
   for (int rank = 0; rank < size; ++rank) {
-    const auto subtrees = subtrees_of(lanes_of(rank, size, lanes), lanes);
+    const auto subtrees = subtrees_of(lanes_of(rank, shares), lanes_);
     for (std::size_t i = 0; i < subtrees.size(); ++i)
       pieces_.push_back({subtrees[i], rank, i, static_cast<std::int64_t>(pieces_.size()) * stride});
     rounds_ = std::max(rounds_, subtrees.size());

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/core/result.hpp"
-#include "common/data/plan.hpp"
+#include "common/data/lane_shares.hpp"
 #include "worker/collective/collective.hpp"
 
 namespace plumbline {
@@ -44,8 +44,9 @@ class LaneAccumulator {
 /// all-gather.
 class TreeReducer {
  public:
-  TreeReducer(Collective& collective, int lanes, std::int64_t elements, at::TensorOptions options);
-  /// `partials` are this rank's subtrees_of(lanes_of(rank, size, lanes), lanes); `result` has `elements`.
+  /// `shares`: lanes of each rank of the collective, the same on all ranks.
+  TreeReducer(Collective& collective, const LaneShares& shares, std::int64_t elements, at::TensorOptions options);
+  /// `partials` are this rank's subtrees_of(lanes_of(rank, shares), lanes); `result` has `elements`.
   Status reduce(const std::vector<at::Tensor>& partials, at::Tensor& result);
 
  private:

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "worker/activity.hpp"
 #include "worker/model/t5.hpp"
 
 namespace plumbline {
@@ -137,6 +138,7 @@ std::unique_ptr<DecoderCache, void (*)(DecoderCache*)> T5::start_cache(const at:
 }
 
 at::Tensor T5::step(DecoderCache& cache, const at::Tensor& token_B) const {
+  activity().advance();
   const at::NoGradGuard no_grad;
   const layers::Stack& decoder = cache.model->decoder;
   const std::int64_t H = config_.num_heads, known = cache.capacity;

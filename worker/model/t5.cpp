@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/core/check.hpp"
+#include "worker/activity.hpp"
 
 namespace plumbline {
 
@@ -196,6 +197,7 @@ at::Tensor T5::encode_with(const layers::Stack& encoder, const at::Tensor& sourc
       layers::position_bias(encoder.relative_bias, S, true, config_.relative_attention_max_distance);
   const at::Tensor mask = layers::additive_mask(source_mask_BS);
   for (const auto& block : encoder.blocks) {
+    activity().advance();
     x = layers::self_attention(x, block, bias, mask, pass);
     x = layers::feed_forward(x, block, pass);
   }
@@ -224,6 +226,7 @@ at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_
   at::Tensor bias = layers::position_bias(decoder_.relative_bias, T, false, config_.relative_attention_max_distance);
   if (T > 1) bias = bias + layers::additive_mask(at::ones({T, T}, source_mask_BS.options()).tril());
   for (const auto& block : decoder_.blocks) {
+    activity().advance();
     x = layers::self_attention(x, block, bias, at::Tensor(), pass);
     x = layers::cross_attention(x, block, memory, pass);
     x = layers::feed_forward(x, block, pass);

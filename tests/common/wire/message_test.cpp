@@ -38,11 +38,12 @@ std::vector<Message> all_messages() {
   assignment.resume_from = "checkpoints/step-00000004";
   assignment.mesh = {"node-1:4001", "node-2:4002"};
   assignment.key = kHash;
+  assignment.shares = {5, 7};
   assignment.checkpointed = 4, assignment.measured = 3;
   return {hello(),
           Welcome{Generation(5), true},
           lease,
-          Heartbeat{9, "training"},
+          Heartbeat{9, "training", 120, 7, "all_to_all", {0, 2}, 0.25},
           StepDone{10, {{"kind", "train"}, {"loss", 1.5}}},
           PartWritten{12, "model.safetensors", 1ull << 40, kHash, 6},
           Committed{12, kHash},
@@ -57,7 +58,8 @@ std::vector<Message> all_messages() {
           assignment,
           Ready{9, kHash},
           Regroup{"rank 1 is gone"},
-          Dismissal{}};
+          Dismissal{},
+          StacksRequest{"no progress since 60 s"}};
 }
 
 TEST(MessageTest, EachTypeComesBackWithItsNumberAndName) {
@@ -160,7 +162,7 @@ TEST(MessageTest, ValuesAreBounded) {
 
 TEST(MessageTest, AnUnknownTypeOrABrokenPayloadIsAnError) {
   EXPECT_TRUE(from_frame({0, Generation(1), "{}"}).has_error());
-  EXPECT_THAT(from_frame({20, Generation(1), "{}"}).error().message, HasSubstr("20"));
+  EXPECT_THAT(from_frame({21, Generation(1), "{}"}).error().message, HasSubstr("21"));
   EXPECT_TRUE(from_frame({65535, Generation(1), "{}"}).has_error());
   for (const char* payload : {"", "{", "[]", "7", "\"text\"", "{\"step\": \"\xff\"}"}) {
     const auto refused = from_frame({11, Generation(1), payload});

@@ -24,6 +24,8 @@ class Drive {
     return std::move(decision.actions);
   }
   void advance(std::chrono::milliseconds time) { now_ += time; }
+  /// Another coordinator, which knows this.
+  void begin_again(RunState state) { state_ = std::move(state); }
   void pass(std::chrono::milliseconds time) {
     advance(time);
     feed(event::Tick{});

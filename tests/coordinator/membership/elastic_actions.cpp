@@ -5,10 +5,11 @@
 namespace plumbline {
 
 void ElasticCluster::carry_out(const action::StartGroup& start) {
-  EXPECT_TRUE(workers_.empty()) << "an elastic group is launched once";
-  EXPECT_EQ(start.generation.value(), 1u);
-  generation_ = 1;
-  group_ = "g1";
+  for (const Worker& worker : workers_) EXPECT_FALSE(worker.watched) << "an elastic group is launched once";
+  EXPECT_EQ(start.generation.value(), generation_ + 1);
+  generation_ = start.generation.value();
+  fresh_ = true;
+  group_ = "g" + std::to_string(generation_) + "." + std::to_string(restarts_);
   for (int number = 0; number < start.workers; ++number) launch(number);
   say_started_ = true;
 }
@@ -19,11 +20,19 @@ void ElasticCluster::carry_out(const action::StartWorker& start) {
   launch(start.number);
 }
 
+/// Has its connection been taken for a worker's of the group?
+bool ElasticCluster::takes_part(const Worker& worker) const {
+  return std::any_of(links_.begin(), links_.end(), [&](const Link& link) {
+    return link.open && link.welcomed && !link.dropped && !link.broken && &workers_[link.worker] == &worker;
+  });
+}
+
 void ElasticCluster::carry_out(const action::KillWorker& kill) {
+  if (out_of_reach_.erase(kill.number) > 0)
+    return feed(event::WorkerExited{kill.number, 1, "is on another host, out of reach"});
   Worker* worker = running(kill.number);
   if (worker == nullptr) return;
-  EXPECT_TRUE(worker->connection == 0 || !worker->open || worker->dropped || drive_.state().all_finished ||
-              !worker->alive)
+  EXPECT_TRUE(!takes_part(*worker) || drive_.state().all_finished || !worker->alive)
       << "a worker that takes part is killed";
   leave_world(*worker, 137);
 }
@@ -31,14 +40,21 @@ void ElasticCluster::carry_out(const action::KillWorker& kill) {
 void ElasticCluster::carry_out(const action::EndGroup& end) {
   ending_ = true;
   for (Worker& worker : workers_)
-    if (end.by_force || !worker.suspended) leave_world(worker, end.by_force ? 137 : 143);
+    if (worker.watched && (end.by_force || !worker.suspended)) leave_world(worker, end.by_force ? 137 : 143);
+  for (const int number : std::exchange(out_of_reach_, {}))
+    feed(event::WorkerExited{number, 1, "is on another host, out of reach"});
 }
 
 void ElasticCluster::carry_out(const action::Welcome& welcome) {
-  Worker* worker = find(welcome.connection);
-  ASSERT_NE(worker, nullptr);
+  Link* link = find(welcome.connection);
+  ASSERT_NE(link, nullptr);
   EXPECT_EQ(welcome.generation.value(), generation_);
-  worker->unread.push_back(Welcome{welcome.generation, welcome.under_way});
+  link->welcomed = true;
+  send(*link, Welcome{welcome.generation, welcome.under_way});
+}
+
+void ElasticCluster::send(Link& link, const Message& message) {
+  if (!link.broken) link.unread.push_back(message);
 }
 
 /// The first rank's tells that a generation begins; the others' must be the same but for the rank.
@@ -52,30 +68,34 @@ void ElasticCluster::carry_out(const action::Assign& assign) {
   EXPECT_EQ(given.source, shared_->source);
   EXPECT_EQ(given.mesh, shared_->mesh);
   EXPECT_EQ(assign.resume_from.has_value(), given.source < 0 && !commits_.empty());
-  Worker* worker = find(assign.connection);
-  ASSERT_NE(worker, nullptr) << "assigned to a stranger";
-  EXPECT_FALSE(worker->dropped);
-  EXPECT_EQ(given.mesh.at(static_cast<std::size_t>(given.rank)), "here:" + std::to_string(worker->connection));
+  Link* link = find(assign.connection);
+  ASSERT_NE(link, nullptr) << "assigned to a stranger";
+  EXPECT_FALSE(link->dropped);
+  Worker& worker = workers_[link->worker];
+  EXPECT_EQ(given.mesh.at(static_cast<std::size_t>(given.rank)), "here:" + std::to_string(worker.pid));
   Mesh& mesh = meshes_[generation_];
   ASSERT_EQ(std::ssize(mesh.ranks), given.rank) << "one assignment a rank, in order";
-  mesh.ranks.push_back(static_cast<std::size_t>(
-      std::find_if(workers_.begin(), workers_.end(), [&](const Worker& one) { return &one == worker; }) -
-      workers_.begin()));
-  mesh.broken = mesh.broken || !worker->alive;
-  if (given.source >= 0 && !worker->holds) ++joins_;
-  worker->unread.push_back(given);
+  mesh.ranks.push_back(link->worker);
+  mesh.world = given.world;
+  mesh.broken = mesh.broken || !worker.alive;
+  if (given.source >= 0 && !worker.holds) ++joins_;
+  send(*link, given);
 }
 
 void ElasticCluster::begin_generation(const action::Assign& first) {
   const Assignment& given = first.assignment;
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
-  EXPECT_EQ(given.generation.value(), meshes_.empty() ? 1 : generation_ + 1) << "one after the other";
+  EXPECT_EQ(given.generation.value(), generation_) << "not the one that is in the journal";
+  EXPECT_FALSE(meshes_.contains(generation_)) << "one generation is begun twice";
   EXPECT_FALSE(storing_ || !aggregating_.empty()) << "a generation begins while the files of another are worked on";
   EXPECT_FALSE(verifying_) << "begins at a checkpoint that may be damaged";
   EXPECT_EQ(given.world, std::ssize(given.mesh));
   EXPECT_LE(given.world, facts().workers);
+  // Who comes back is not waited for, unless it is in time to be taken over.
+  const bool taking_over = waited_ <= facts().adopt_timeout && !shared_;
   for (const Worker& worker : workers_) {
-    if (!worker.open || worker.dropped) continue;
+    const bool late = !taking_over && drive_.state().newcomers.contains(worker.number);
+    if (!takes_part(worker) || (late && links_[worker.link - 1].again)) continue;
     if (worker.holds) {
       EXPECT_LE(worker.step, given.start_step) << "a step is undone that somebody holds";
     }
@@ -83,8 +103,9 @@ void ElasticCluster::begin_generation(const action::Assign& first) {
         << "worker " << worker.number << " is still in the generation before";
   }
   if (given.source >= 0) {
-    const Worker* source = find(first.connection);
-    ASSERT_NE(source, nullptr);
+    const Link* link = find(first.connection);
+    ASSERT_NE(link, nullptr);
+    const Worker* source = &workers_[link->worker];
     EXPECT_EQ(given.source, 0);
     EXPECT_TRUE(source->holds || !source->alive);
     EXPECT_EQ(source->step, given.start_step);
@@ -93,26 +114,26 @@ void ElasticCluster::begin_generation(const action::Assign& first) {
     EXPECT_EQ(given.start_step, committed) << "from the files means the newest commit that stands";
     EXPECT_TRUE(verified_ || commits_.empty()) << "begins at a checkpoint that nobody has looked at since";
     EXPECT_GE(given.world, facts().min_workers);
-    trained_lines_.erase(trained_lines_.upper_bound(given.start_step), trained_lines_.end());
-    held_out_lines_.erase(held_out_lines_.upper_bound(given.start_step), held_out_lines_.end());
     from_files_ += meshes_.empty() ? 0 : 1;
   }
+  void_held_out_.insert(held_out_lines_.upper_bound(given.start_step), held_out_lines_.end());
+  if (given.source < 0 || !void_held_out_.empty())
+    void_trained_.insert(trained_lines_.upper_bound(given.start_step), trained_lines_.end());
   verified_ = false;
   EXPECT_EQ(given.checkpointed, commits_.empty() ? -1 : committed);
-  generation_ = given.generation.value();
   generation_start_ = given.start_step;
   shared_ = given;
 }
 
-void ElasticCluster::carry_out(const action::Send& send) {
-  Worker* worker = find(send.connection);
-  ASSERT_NE(worker, nullptr) << "sent to a stranger";
-  EXPECT_FALSE(worker->dropped) << "sent where the connection is ended";
-  if (const auto* committed = std::get_if<Committed>(&send.message)) {
+void ElasticCluster::carry_out(const action::Send& sent) {
+  Link* link = find(sent.connection);
+  ASSERT_NE(link, nullptr) << "sent to a stranger";
+  EXPECT_FALSE(link->dropped) << "sent where the connection is ended";
+  if (const auto* committed = std::get_if<Committed>(&sent.message)) {
     EXPECT_EQ(committed->step, commits_.back()) << "journaled first";
   }
-  if (const auto* lease = std::get_if<Lease>(&send.message)) check_lease(*worker, *lease);
-  worker->unread.push_back(send.message);
+  if (const auto* lease = std::get_if<Lease>(&sent.message)) check_lease(workers_[link->worker], *lease);
+  send(*link, sent.message);
 }
 
 void ElasticCluster::check_lease(const Worker& worker, const Lease& lease) {
@@ -129,11 +150,11 @@ void ElasticCluster::check_lease(const Worker& worker, const Lease& lease) {
 }
 
 void ElasticCluster::carry_out(const action::Drop& drop) {
-  Worker* worker = find(drop.connection);
-  if (worker == nullptr) return;
-  worker->dropped = true;  // What it has said is not read any more.
-  worker->said.clear();
-  worker->status = drop.farewell ? drop.farewell->code : 4;
+  Link* link = find(drop.connection);
+  if (link == nullptr) return;
+  link->dropped = true;  // What was said on it is not read any more.
+  link->said.clear();
+  if (drop.farewell) send(*link, *drop.farewell);
 }
 
 void ElasticCluster::carry_out(const action::StoreCheckpoint& store) {
@@ -160,6 +181,13 @@ void ElasticCluster::carry_out(const action::AggregateSnapshot& aggregate) {
 }
 
 void ElasticCluster::carry_out(const action::AppendJournal& append) {
+  journal_.push_back({std::ssize(journal_) + 1, "", append.event, append.data});
+  if (append.event == "generation_started") {
+    const auto generation = append.data.at("generation").get<std::uint64_t>();
+    EXPECT_EQ(generation, fresh_ ? generation_ : generation_ + 1) << "one after the other";
+    generation_ = generation;
+    fresh_ = false;
+  }
   if (append.event == "checkpoint_set_aside") {
     EXPECT_EQ(append.data.at("step").get<std::int64_t>(), commits_.back());
     commits_.pop_back();
@@ -173,8 +201,10 @@ void ElasticCluster::carry_out(const action::AppendJournal& append) {
 void ElasticCluster::carry_out(const action::AppendMetrics& append) {
   const auto step = append.line.at("step").get<std::int64_t>();
   const bool trained = append.line.at("kind") == "train";
-  EXPECT_TRUE((trained ? trained_lines_ : held_out_lines_).insert(step).second)
-      << "step " << step << " has two lines of metrics";
+  metrics_ += append.line.dump() + "\n";
+  const bool is_void = (trained ? void_trained_ : void_held_out_).erase(step) > 0;
+  const bool is_new = (trained ? trained_lines_ : held_out_lines_).insert(step).second;
+  EXPECT_TRUE(is_new || is_void) << "step " << step << " has two lines of metrics";
   if (trained && step > 1) {
     EXPECT_TRUE(trained_lines_.contains(step - 1)) << "no line for step " << step - 1;
   }

@@ -25,17 +25,40 @@ action::EndRun ElasticCluster::run() {
 }
 
 void ElasticCluster::feed(const Event& event) {
-  for (const Action& action : drive_.feed(event)) {
+  events_.push_back(event);
+  if (deciding_) return;
+  deciding_ = true;
+  while (!events_.empty()) {
+    const Event next = std::move(events_.front());
+    events_.pop_front();
+    decide_on(next);
+  }
+  deciding_ = false;
+}
+
+/// The coordinator may be killed before, between and after the actions.
+void ElasticCluster::decide_on(const Event& event) {
+  const std::vector<Action> actions = drive_.feed(event);
+  std::size_t before_its_end = actions.size() + 1;
+  if (happens(dangers_.restart)) before_its_end = static_cast<std::size_t>(roll(actions.size() + 1));
+  for (const Action& action : actions) {
+    if (before_its_end-- == 0) return kill_coordinator();
     EXPECT_FALSE(ended_ && !std::holds_alternative<action::Note>(action.what))
         << "something follows the end: " << action.reason;
     std::visit([&](const auto& what) { carry_out(what); }, action.what);
   }
+  if (before_its_end == 0 && !ended_) kill_coordinator();
 }
 
 void ElasticCluster::turn() {
-  if (happens(dangers_.jump)) drive_.advance(std::chrono::minutes(1 + roll(3)));
-  if (roll(4) == 0) {
-    drive_.advance(std::chrono::milliseconds(roll(80)));
+  if (!up_ && roll(150) == 0) begin_again();
+  const auto pass = [&](std::chrono::milliseconds time) {
+    waited_ += time;
+    drive_.advance(time);
+  };
+  if (up_ && happens(dangers_.jump)) pass(std::chrono::minutes(1 + roll(3)));
+  if (up_ && roll(4) == 0) {
+    pass(std::chrono::milliseconds(roll(80)));
     feed(event::Tick{});
   }
   if (!ended_) wreck();
@@ -55,20 +78,23 @@ void ElasticCluster::turn() {
       for (std::uint64_t i = 0, first = roll(workers_.size()); i < workers_.size() && !ended_; ++i) {
         Worker& worker = workers_[static_cast<std::size_t>((first + i) % workers_.size())];
         if (!worker.alive || worker.suspended) continue;
-        if (!worker.unread.empty() && roll(2) == 0) return read(worker);
-        return act(worker);
+        if (tend(worker) || worker.hung) return;
+        const auto before = std::tuple(worker.at, worker.step, worker.due);
+        act(worker);
+        if (before != std::tuple(worker.at, worker.step, worker.due)) ++worker.work;
+        return;
       }
   }
 }
 
 /// Perhaps something goes wrong.
 void ElasticCluster::wreck() {
-  if (happens(dangers_.stop)) {
+  if (up_ && happens(dangers_.stop)) {
     stop_asked_ = true;
     feed(event::StopRequested{"test", roll(6) == 0});
   }
   if (ended_) return;
-  if (happens(dangers_.stale)) say_something_stale();
+  if (up_ && happens(dangers_.stale)) say_something_stale();
   if (ended_ || workers_.empty()) return;
   const auto one = [&]() -> Worker& { return workers_[static_cast<std::size_t>(roll(workers_.size()))]; };
   if (happens(dangers_.death)) leave_world(one(), 137);
@@ -76,9 +102,12 @@ void ElasticCluster::wreck() {
     for (Worker& worker : workers_)
       if (roll(3) != 0) leave_world(worker, 137);
   if (happens(dangers_.silence)) one().suspended = true;
+  if (dangers_.silence > 0 && roll(100) == 0) one().suspended = false;
+  if (happens(dangers_.hang)) one().hung = true;
+  if (happens(dangers_.cut)) cut_some_connection();
   if (!happens(dangers_.failure)) return;
   Worker& failing = one();
-  if (!failing.alive || failing.suspended || failing.connection == 0 || failing.at == At::kWelcome) return;
+  if (!failing.alive || failing.suspended || failing.link == 0 || failing.at == At::kWelcome) return;
   say(failing, Failed{4, "the loss is not finite", "", ""});
   leave_world(failing, 4);
   failed_on_its_own_ = true;
@@ -100,19 +129,27 @@ bool ElasticCluster::settle_files() {
   if (!verifying_ || storing_ || roll(6) != 0) return false;
   verifying_ = false, verified_ = true;
   event::CheckpointVerified verified;
-  std::size_t good = commits_.size() - 1;
-  for (; good > 0 && static_cast<int>(roll(100)) < dangers_.damage; --good)
-    verified.set_aside.push_back({{Step(commits_[good]), "w"}, "file", "reason", "moved"});
-  fallen_back_ = fallen_back_ || !verified.set_aside.empty();
-  verified.checkpoint = {Step(commits_[good]), "w" + std::to_string(commits_[good])};
+  verified.checkpoint = newest_whole(verified.set_aside);
   feed(verified);
   return true;
+}
+
+CommittedCheckpoint ElasticCluster::newest_whole(std::vector<SetAsideCheckpoint>& set_aside) {
+  std::size_t good = commits_.size() - 1;
+  for (; good > 0 && static_cast<int>(roll(100)) < dangers_.damage; --good)
+    set_aside.push_back({{Step(commits_[good]), "w"}, "file", "reason", "moved"});
+  fallen_back_ = fallen_back_ || !set_aside.empty();
+  return {Step(commits_[good]), "w" + std::to_string(commits_[good])};
 }
 
 void ElasticCluster::launch(int number) {
   EXPECT_EQ(running(number), nullptr) << "worker " << number << " runs already";
   Worker worker;
   worker.number = number;
+  worker.pid = std::ssize(workers_) + 1;
+  worker.group = group_;
+  worker.far = roll(4) == 0;
+  worker.watched = true;
   workers_.push_back(std::move(worker));
   if (!calm() && static_cast<int>(roll(100)) < dangers_.refusal) leave_world(workers_.back(), roll(2) == 0 ? 6 : 1);
 }
@@ -124,32 +161,32 @@ void ElasticCluster::leave_world(Worker& worker, int status) {
   worker.status = status;
   worker.at = At::kGone;
   deaths_ += status == 137 ? 1 : 0;
-  if (const auto mesh = meshes_.find(worker.spoken); mesh != meshes_.end())
+  if (const auto mesh = meshes_.find(worker.place.generation.value()); mesh != meshes_.end())
     for (const std::size_t rank : mesh->second.ranks)
       if (&workers_[rank] == &worker) mesh->second.broken = true;
 }
 
 /// The coordinator reads from one connection.
 bool ElasticCluster::read_one() {
-  for (std::uint64_t i = 0, first = roll(workers_.size()); i < workers_.size(); ++i) {
-    Worker& worker = workers_[static_cast<std::size_t>((first + i) % workers_.size())];
-    if (!worker.open) continue;
-    if (worker.dropped || (!worker.alive && worker.said.empty())) {
-      worker.open = false;
-      feed(event::ConnectionLost{ConnectionId(worker.connection), "the connection ended"});
+  for (std::uint64_t i = 0, first = roll(links_.size() + 1); i < links_.size(); ++i) {
+    Link& link = links_[static_cast<std::size_t>((first + i) % links_.size())];
+    if (!link.open) continue;
+    const Worker& worker = workers_[link.worker];
+    const bool over = (link.broken && !link.hidden) || !worker.alive || worker.link != link.id;
+    if (link.dropped || (over && link.said.empty())) {
+      link.open = false;
+      feed(event::ConnectionLost{ConnectionId(link.id), "the connection ended"});
       return true;
     }
-    const bool beats = worker.alive && !worker.suspended && worker.at != At::kWelcome;
-    if (worker.said.empty() && !beats) continue;
-    auto [generation, message] =
-        std::pair<std::uint64_t, Message>(worker.spoken, Heartbeat{std::max<std::int64_t>(worker.step, 0), "training"});
-    if (!worker.said.empty() && roll(6) != 0) {
-      std::tie(generation, message) = worker.said.front();
-      worker.said.pop_front();
+    const bool beats = !over && !link.broken && !worker.suspended && !worker.looking && worker.at != At::kWelcome;
+    if (link.said.empty() && !beats) continue;
+    auto [generation, message] = std::pair<std::uint64_t, Message>(worker.spoken, heartbeat_of(worker));
+    if (!link.said.empty() && (!beats || roll(6) != 0)) {
+      std::tie(generation, message) = link.said.front();
+      link.said.pop_front();
     }
-    if (!beats && std::holds_alternative<Heartbeat>(message)) continue;
     if (const auto* part = std::get_if<PartWritten>(&message)) reported_[{generation, part->step}].insert(part->file);
-    feed(event::WorkerSaid{ConnectionId(worker.connection), Generation(generation), message});
+    feed(event::WorkerSaid{ConnectionId(link.id), Generation(generation), message});
     return true;
   }
   return false;
@@ -158,8 +195,8 @@ bool ElasticCluster::read_one() {
 bool ElasticCluster::report_exit() {
   for (std::uint64_t i = 0, first = roll(workers_.size()); i < workers_.size(); ++i) {
     Worker& worker = workers_[static_cast<std::size_t>((first + i) % workers_.size())];
-    if (worker.alive || worker.reported) continue;
-    worker.reported = true;
+    if (worker.alive || !worker.watched) continue;
+    worker.watched = false;
     feed(event::WorkerExited{worker.number, worker.status, "exited with status " + std::to_string(worker.status)});
     return true;
   }
@@ -168,8 +205,10 @@ bool ElasticCluster::report_exit() {
 
 /// From a connection that has ended, or that never was.
 void ElasticCluster::say_something_stale() {
-  const ConnectionId connection(1 + roll(connections_ + 2));
+  const ConnectionId connection(1 + roll(links_.size() + 2));
   if (find(connection) != nullptr) return;
+  feed(event::Tick{});  // What time alone brings about is not theirs.
+  if (!up_ || ended_) return;
   const auto step = static_cast<std::int64_t>(roll(30));
   const RunState before = drive_.state();
   const Message messages[] = {StepDone{step, {{"kind", "train"}, {"step", step}}},
@@ -184,30 +223,43 @@ void ElasticCluster::say_something_stale() {
   EXPECT_EQ(drive_.state().leases.newest(), before.leases.newest());
 }
 
-ElasticCluster::Worker* ElasticCluster::find(ConnectionId connection) {
-  for (Worker& worker : workers_)
-    if (worker.connection == connection.value() && worker.open) return &worker;
-  return nullptr;
+ElasticCluster::Link* ElasticCluster::find(ConnectionId connection) {
+  const std::uint64_t id = connection.value();
+  if (id == 0 || id > links_.size()) return nullptr;
+  Link& link = links_[static_cast<std::size_t>(id - 1)];
+  return link.open ? &link : nullptr;
 }
 
 /// The process of this number that the coordinator has not seen ending.
 ElasticCluster::Worker* ElasticCluster::running(int number) {
   for (Worker& worker : workers_)
-    if (worker.number == number && !worker.reported) return &worker;
+    if (worker.number == number && worker.watched) return &worker;
   return nullptr;
+}
+
+/// At the start, where it was due, and at the end.
+void ElasticCluster::check_measured() const {
+  const std::vector<std::int64_t> held_out = steps_of_metrics("heldout");
+  const std::set<std::int64_t> measured(held_out.begin(), held_out.end());
+  EXPECT_EQ(measured.size(), held_out.size());
+  for (std::int64_t step = 0; step <= facts().lease.steps; ++step)
+    EXPECT_TRUE(measured.contains(step) || (step % measure_every_ != 0 && step < facts().lease.steps))
+        << "step " << step << " was not measured";
 }
 
 void ElasticCluster::check_end() {
   if (!ended_) return;
-  for (const Worker& worker : workers_) EXPECT_TRUE(worker.reported) << "a worker is left behind";
+  for (const Worker& worker : workers_) EXPECT_FALSE(worker.watched) << "a worker is left behind";
   EXPECT_FALSE(storing_ || !aggregating_.empty() || verifying_);
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
+  std::vector<std::int64_t> all;
   switch (ended_->outcome) {
     case action::Outcome::kFinished:
       EXPECT_EQ(committed, facts().lease.steps);
       EXPECT_EQ(files_[committed], chain(committed)) << "not the undisturbed run's weights";
-      for (std::int64_t step = 1; step <= committed; ++step)
-        EXPECT_TRUE(trained_lines_.contains(step)) << "the metrics lack step " << step;
+      for (std::int64_t step = 1; step <= committed; ++step) all.push_back(step);
+      EXPECT_EQ(steps_of_metrics("train"), all);
+      check_measured();
       return;
     case action::Outcome::kStopped:
       EXPECT_TRUE(stop_asked_);

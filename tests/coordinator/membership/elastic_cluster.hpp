@@ -1,7 +1,9 @@
 // A simulated elastic group for tests of decide(): processes that start, join, train in lockstep over a mesh that
 // breaks when one of them goes, leave a broken generation and take part in the next, as worker/elastic_worker.cpp and
 // worker/stages.cpp do. Everything random comes from the seed. Messages of one connection keep their order, those of
-// two do not; a process's exit and the end of its connection are seen in either order.
+// two do not; a process's exit and the end of its connection are seen in either order. A connection may break without
+// anybody's death, and the coordinator may be killed in the middle of what it does: another one begins with what stands
+// in the journal and in the metrics, while the workers train on and look for it.
 //
 // What a worker holds is modelled by the number of its step and a hash of how it came there, so a step that was
 // computed twice, by too few lanes or from another state shows in every later one.
@@ -15,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/journal/journal.hpp"
 #include "tests/coordinator/membership/drive.hpp"
 
 namespace plumbline {
@@ -29,6 +32,10 @@ class ElasticCluster {
     int refusal = 0;  ///< of 100 launches: the process ends before it joins
     int stop = 0, jump = 0, stale = 0;  ///< of 10,000 turns
     int damage = 0;                     ///< of 100 checkpoints that are looked at again
+    int restart = 0;       ///< of 10,000 events: the coordinator is killed somewhere in carrying out actions
+    int reconfigured = 0;  ///< of 100 restarts: under another configuration, which takes no worker over
+    int cut = 0;           ///< of 10,000 turns: a connection breaks, and nobody dies
+    int hang = 0;          ///< of 10,000 turns: the thread that trains stands still, and its process lives
   };
 
   ElasticCluster(std::uint64_t seed, const RunFacts& facts, const Dangers& dangers)
@@ -52,6 +59,9 @@ class ElasticCluster {
   [[nodiscard]] int given_up() const { return given_up_; }          ///< checkpoints, by one who wrote them
   [[nodiscard]] bool fallen_back() const { return fallen_back_; }
   [[nodiscard]] bool failed_on_its_own() const { return failed_on_its_own_; }
+  [[nodiscard]] int restarts() const { return restarts_; }        ///< of the coordinator
+  [[nodiscard]] int taken_over() const { return taken_over_; }    ///< workers that found another coordinator
+  [[nodiscard]] int steps_taken() const { return steps_taken_; }  ///< with those that were taken twice
 
  private:
   static constexpr std::uint64_t kWritingTurns[] = {1, 4, 20, 80};
@@ -76,20 +86,37 @@ class ElasticCluster {
     kFinished,
     kGone,  // alone
   };
-  struct Worker {
-    int number = 0;
-    std::uint64_t connection = 0;
-    At at = At::kStart;
-    bool alive = true, suspended = false, reported = false;
-    bool open = false;     ///< the coordinator has not seen the end of its connection
-    bool dropped = false;  ///< … and has ended it itself
-    int status = 0;        ///< once it is not alive
+  /// A connection to the coordinator.
+  struct Link {
+    std::uint64_t id = 0;
+    std::size_t worker = 0;  ///< in workers_
+    bool open = true;        ///< the coordinator that it leads to lives and has not seen its end
+    bool broken = false;     ///< what has arrived is read, nothing more comes
+    bool hidden = false;     ///< … and the coordinator does not see that
+    bool again = false;      ///< the worker has been in a generation
+    bool welcomed = false;   ///< the coordinator has let the worker in
+    bool dropped = false;    ///< the coordinator has ended it itself
     std::deque<std::pair<std::uint64_t, Message>> said;
     std::deque<Message> unread;
+  };
+  struct Worker {
+    int number = 0;
+    std::int64_t pid = 0;
+    std::string group;
+    At at = At::kStart;
+    bool alive = true, suspended = false;
+    bool hung = false;       ///< its thread; the session's goes on
+    std::uint64_t work = 1;  ///< turns of its thread
+    bool far = false;        ///< on another host than the coordinator
+    bool watched = false;    ///< the present coordinator launched or adopted it and has not seen its end
+    int status = 0;          ///< once it is not alive
     // The session.
+    std::uint64_t link = 0;  ///< 0: none
+    bool looking = false;    ///< for another coordinator, since
+    int looking_since = 0;
     std::uint64_t spoken = 0;
     std::optional<Assignment> next;
-    std::set<std::int64_t> reports;  ///< steps since the newest commit that it knows of, which it took itself
+    std::deque<StepDone> reports;  ///< of steps since the newest commit that it knows of
     std::optional<Lease> lease;
     std::int64_t committed = -1;
     bool interrupted = false, dismissed = false;
@@ -108,6 +135,7 @@ class ElasticCluster {
   };
   struct Mesh {
     std::vector<std::size_t> ranks;  ///< worker by rank
+    int world = 0;                   ///< ranks that were to be told, by a coordinator that lived long enough
     bool broken = false;
   };
 
@@ -122,27 +150,43 @@ class ElasticCluster {
 
   // faults and the world: elastic_cluster.cpp
   void feed(const Event& event);
+  void decide_on(const Event& event);
   void turn();
   void wreck();
   bool settle_files();
+  CommittedCheckpoint newest_whole(std::vector<SetAsideCheckpoint>& set_aside);
   void launch(int number);
   void leave_world(Worker& worker, int status);
   bool read_one();
   bool report_exit();
   void say_something_stale();
   void check_end();
+  void check_measured() const;
+
+  // connections, and coordinators that are killed: elastic_restarts.cpp
+  void kill_coordinator();
+  void begin_again();
+  RunState recorded_state(const RunRecord& record);
+  [[nodiscard]] std::vector<std::int64_t> steps_of_metrics(const std::string& kind) const;
+  void cut_some_connection();
+  void say_hello(Worker& worker);
+  bool tend(Worker& worker);
+  void notice_end(Worker& worker);
+  void look_for_another(Worker& worker);
+  void take_up(Worker& worker, const Welcome& welcome);
+  void refused(Worker& worker, const Failed& why);
 
   // the coordinator's actions: elastic_actions.cpp
   template <class Other>
   void carry_out(const Other&) {}
   void carry_out(const action::StartGroup& start);
   void carry_out(const action::StartWorker& start);
-  void carry_out(const action::AdoptWorker&) { ADD_FAILURE() << "nobody has outlived a coordinator"; }
+  void carry_out(const action::AdoptWorker& adopt);
   void carry_out(const action::KillWorker& kill);
   void carry_out(const action::EndGroup& end);
   void carry_out(const action::Welcome& welcome);
   void carry_out(const action::Assign& assign);
-  void carry_out(const action::Send& send);
+  void carry_out(const action::Send& sent);
   void carry_out(const action::Drop& drop);
   void carry_out(const action::StoreCheckpoint& store);
   void carry_out(const action::VerifyCheckpoint&);
@@ -150,11 +194,13 @@ class ElasticCluster {
   void carry_out(const action::AppendJournal& append);
   void carry_out(const action::AppendMetrics& append);
   void carry_out(const action::EndRun& end);
+  static void send(Link& link, const Message& message);
   void begin_generation(const action::Assign& first);
   void check_lease(const Worker& worker, const Lease& lease);
 
   // a worker: elastic_worker.cpp
   void act(Worker& worker);
+  [[nodiscard]] static Heartbeat heartbeat_of(const Worker& worker);
   void read(Worker& worker);
   void say(Worker& worker, Message message);
   void take_part(Worker& worker);
@@ -169,9 +215,12 @@ class ElasticCluster {
   bool write_parts(Worker& worker);
   void await_commit(Worker& worker);
   void join(Mesh& mesh, std::optional<std::size_t> dies);
+  void take_over_reports(Worker& worker);
 
-  Worker* find(ConnectionId connection);
+  Link* find(ConnectionId connection);
+  Link& link_of(const Worker& worker) { return links_.at(static_cast<std::size_t>(worker.link - 1)); }
   Worker* running(int number);
+  [[nodiscard]] bool takes_part(const Worker& worker) const;
   [[nodiscard]] int world(const Worker& worker) const { return worker.place.world; }
   [[nodiscard]] const RunFacts& facts() const { return drive_.facts(); }
 
@@ -181,23 +230,34 @@ class ElasticCluster {
   std::int64_t save_every_, measure_every_, picture_every_;
   std::uint64_t writing_turns_;           ///< of a worker, on average, until it has written its part of a checkpoint
   std::deque<Worker> workers_;            ///< every process there ever was
+  std::deque<Link> links_;                ///< every connection there ever was; the first is 1
   std::map<std::uint64_t, Mesh> meshes_;  ///< by generation
   std::vector<std::uint64_t> chain_{1};   ///< what an undisturbed run holds, by step
   std::vector<std::int64_t> commits_;     ///< that stand, ascending
   std::map<std::int64_t, std::uint64_t> files_;                              ///< content of checkpoints by step
   std::map<std::pair<std::uint64_t, std::int64_t>, std::uint64_t> partial_;  ///< of parts, by generation and step
   std::set<std::int64_t> trained_lines_, held_out_lines_;
+  std::set<std::int64_t> void_trained_, void_held_out_;  ///< of them, those of steps that are taken anew
+  std::string metrics_;                                  ///< the file, whole
+  std::vector<JournalEntry> journal_;
   std::map<std::pair<std::uint64_t, std::int64_t>, std::set<std::string>> reported_;
-  std::uint64_t generation_ = 0, connections_ = 0;
+  std::uint64_t generation_ = 0;
   int turns_ = 0;
   std::int64_t generation_start_ = 0;
   std::string group_;
   bool say_started_ = false, verifying_ = false, verified_ = true, stop_asked_ = false, failed_on_its_own_ = false,
        fallen_back_ = false, ending_ = false;
+  bool fresh_ = false;  ///< the group was launched by this coordinator and has had no generation
+  // The coordinator.
+  bool up_ = true, deciding_ = false;
+  std::deque<Event> events_;
+  std::set<int> out_of_reach_;           ///< adopted workers of other hosts
+  std::chrono::milliseconds waited_{0};  ///< of its life
   std::optional<std::int64_t> storing_;
   std::set<std::int64_t> aggregating_;
   std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
-  int deaths_ = 0, joins_ = 0, from_files_ = 0, late_commits_ = 0, given_up_ = 0;
+  int deaths_ = 0, joins_ = 0, from_files_ = 0, restarts_ = 0, taken_over_ = 0, steps_taken_ = 0, late_commits_ = 0,
+      given_up_ = 0;
   std::optional<action::EndRun> ended_;
 };
 

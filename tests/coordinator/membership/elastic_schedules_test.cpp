@@ -26,9 +26,12 @@ RunFacts facts_of(std::uint64_t seed) {
   facts.workers = static_cast<int>(1 + seed % 5);
   facts.min_workers = static_cast<int>(1 + seed / 5 % static_cast<std::uint64_t>(facts.workers));
   facts.lease.steps = static_cast<std::int64_t>(1 + seed % 17);
+  facts.spares = static_cast<int>(seed / 11 % 3 == 0 ? 1 + seed % 2 : 0);
   facts.max_restarts = static_cast<int>(1 + seed % 7);
+  facts.hang_least = 15'000ms, facts.hang_unknown = 60'000ms;
   facts.worker_timeout = 10'000ms;
   facts.join_timeout = 20'000ms;
+  facts.adopt_timeout = seed % 3 == 0 ? 3'000ms : 60'000ms;
   facts.regroup_timeout = 10'000ms;
   facts.failure_grace = 5'000ms;
   facts.finish_grace = 20'000ms;
@@ -96,6 +99,41 @@ TEST(ElasticSchedules, DamagedCheckpointsCostStepsAndNothingElse) {
   EXPECT_TRUE(fallen_back > 20 || number_in("PLUMBLINE_SCHEDULE")) << "the schedules hold damage";
 }
 
+/// Nobody dies but coordinators, and those who could not join one: what the workers hold stays theirs.
+TEST(ElasticSchedules, RestartsOfTheCoordinatorCostNoStep) {
+  int restarts = 0, taken_over = 0;
+  run_schedules(1500, {.restart = 15}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
+    EXPECT_EQ(ended.outcome, action::Outcome::kFinished);
+    if (cluster.drive().facts().adopt_timeout > 10s) {
+      EXPECT_EQ(cluster.steps_taken(), cluster.drive().facts().lease.steps) << "a step was taken twice";
+    }
+    restarts += cluster.restarts(), taken_over += cluster.taken_over();
+  });
+  if (number_in("PLUMBLINE_SCHEDULE")) return;
+  EXPECT_GT(restarts, 1500);
+  EXPECT_GT(taken_over, 2000);
+}
+
+TEST(ElasticSchedules, CoordinatorsAndWorkersDie) {
+  int finished = 0;
+  run_schedules(1500, {.death = 30, .torn = 60, .damage = 10, .restart = 10},
+                [&](const ElasticCluster&, const action::EndRun& ended) {
+                  finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
+                });
+  EXPECT_TRUE(finished > 700 || number_in("PLUMBLINE_SCHEDULE"));
+}
+
+TEST(ElasticSchedules, ConnectionsBreakOfWorkersThatLive) {
+  int finished = 0, taken_over = 0;
+  run_schedules(1000, {.restart = 3, .cut = 40}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
+    finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
+    taken_over += cluster.taken_over();
+  });
+  if (number_in("PLUMBLINE_SCHEDULE")) return;
+  EXPECT_GT(finished, 500);
+  EXPECT_GT(taken_over, 500);
+}
+
 TEST(ElasticSchedules, StopsAtAnyTime) {
   int stopped = 0;
   run_schedules(700, {.death = 10, .stop = 60}, [&](const ElasticCluster&, const action::EndRun& ended) {
@@ -116,6 +154,14 @@ TEST(ElasticSchedules, AWorkersOwnErrorEndsTheRun) {
 }
 
 /// The threads share the seeds among themselves.
+TEST(ElasticSchedules, HungWorkersAreFoundOut) {
+  int finished = 0;
+  run_schedules(500, {.death = 5, .hang = 12}, [&](const ElasticCluster&, const action::EndRun& ended) {
+    finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
+  });
+  EXPECT_TRUE(finished > 300 || number_in("PLUMBLINE_SCHEDULE"));
+}
+
 TEST(ElasticSchedules, EverythingAtOnce) {
   const Dangers dangers{.death = 25,
                         .torn = 60,
@@ -125,7 +171,11 @@ TEST(ElasticSchedules, EverythingAtOnce) {
                         .stop = 6,
                         .jump = 2,
                         .stale = 100,
-                        .damage = 10};
+                        .damage = 10,
+                        .restart = 4,
+                        .reconfigured = 8,
+                        .cut = 6,
+                        .hang = 3};
   const std::uint64_t count = number_in("PLUMBLINE_SCHEDULES").value_or(2000);
   if (const auto chosen = number_in("PLUMBLINE_SCHEDULE"))
     return run_schedules(count, dangers, [](const ElasticCluster&, const action::EndRun&) {});

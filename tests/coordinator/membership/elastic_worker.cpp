@@ -4,17 +4,21 @@
 namespace plumbline {
 
 void ElasticCluster::say(Worker& worker, Message message) {
-  if (worker.dropped) return;
+  if (worker.link == 0 || worker.looking) return;
+  Link& link = link_of(worker);
+  if (link.dropped || link.broken) return;
   const bool may_come_twice = std::holds_alternative<StepDone>(message) ||
                               std::holds_alternative<PartWritten>(message) || std::holds_alternative<Finished>(message);
-  if (may_come_twice && roll(20) == 0) worker.said.emplace_back(worker.spoken, message);
-  worker.said.emplace_back(worker.spoken, std::move(message));
+  if (may_come_twice && roll(20) == 0) link.said.emplace_back(worker.spoken, message);
+  link.said.emplace_back(worker.spoken, std::move(message));
 }
 
 /// The session's reader takes one message.
 void ElasticCluster::read(Worker& worker) {
-  const Message message = std::move(worker.unread.front());
-  worker.unread.pop_front();
+  Link& link = link_of(worker);
+  const Message message = std::move(link.unread.front());
+  link.unread.pop_front();
+  if (const auto* failed = std::get_if<Failed>(&message)) return refused(worker, *failed);
   if (const auto* assignment = std::get_if<Assignment>(&message)) {
     EXPECT_TRUE(worker.at == At::kReady) << "assigned before it has left the generation before";
     EXPECT_FALSE(worker.next) << "two assignments at once";
@@ -23,13 +27,15 @@ void ElasticCluster::read(Worker& worker) {
     worker.committed = -1;
     worker.interrupted = false;
   }
+  if (std::holds_alternative<StacksRequest>(message) && roll(2) == 0)
+    say(worker, Artifact{"stacks", std::max<std::int64_t>(worker.step, 0), "logs/stacks"});
   if (std::holds_alternative<Regroup>(message)) worker.interrupted = true;
   if (std::holds_alternative<Dismissal>(message)) worker.dismissed = true;
   if (const auto* committed = std::get_if<Committed>(&message)) {
     EXPECT_GT(committed->step, worker.committed) << "one after the other";
     late_commits_ += worker.step > committed->step ? 1 : 0;
     worker.committed = committed->step;
-    worker.reports.erase(worker.reports.begin(), worker.reports.upper_bound(committed->step));
+    while (!worker.reports.empty() && worker.reports.front().step <= committed->step) worker.reports.pop_front();
   }
   if (const auto* lease = std::get_if<Lease>(&message)) {
     if (worker.lease) {
@@ -40,27 +46,33 @@ void ElasticCluster::read(Worker& worker) {
     worker.lease = *lease;
   }
   if (const auto* welcome = std::get_if<Welcome>(&message)) {
+    if (worker.looking) return take_up(worker, *welcome);
     worker.spoken = welcome->generation.value();
     worker.at = welcome->under_way ? At::kPrepare : At::kFinish;
   }
 }
 
+/// What its session's other thread says of the one that trains.
+Heartbeat ElasticCluster::heartbeat_of(const Worker& worker) {
+  Heartbeat heartbeat;
+  heartbeat.step = std::max<std::int64_t>(worker.step, 0);
+  heartbeat.phase = "training";
+  heartbeat.work = worker.work;
+  if (worker.at >= At::kGather && worker.at <= At::kEvaluate) heartbeat.waits_in = "a call";
+  if (worker.at == At::kReady || worker.at == At::kCommit || worker.at == At::kLease || worker.at == At::kFinished)
+    heartbeat.waits_in = "the coordinator";
+  return heartbeat;
+}
+
 /// One turn of the thread that trains, or of the one that writes.
 void ElasticCluster::act(Worker& worker) {
-  if (worker.dropped) return leave_world(worker, worker.status);
   if (write_parts(worker)) return;
   switch (worker.at) {
-    case At::kStart: {
+    case At::kStart:
       if (roll(3) != 0) return;
-      worker.connection = ++connections_;
-      worker.open = true;
+      if (!up_) return leave_world(worker, 6);  // No coordinator answers.
       worker.at = At::kWelcome;
-      Hello hello;
-      hello.rank = worker.number, hello.world = 0, hello.pid = static_cast<std::int64_t>(worker.connection);
-      hello.host = "here", hello.group = group_, hello.fingerprint = "cpu";
-      hello.mesh = "here:" + std::to_string(worker.connection);
-      return feed(event::WorkerCame{ConnectionId(worker.connection), hello});
-    }
+      return say_hello(worker);
     case At::kWelcome:
     case At::kGone:
       return;
@@ -116,15 +128,15 @@ void ElasticCluster::take_part(Worker& worker) {
   worker.at = At::kGather;
   if (worker.place.source < 0) worker.reports.clear();
   if (worker.place.rank != 0) return;
-  for (const std::int64_t step : worker.reports)
-    if (step > worker.place.recorded)
-      say(worker, StepDone{step, {{"kind", "train"}, {"step", step}, {"seconds", 0.25}}});
+  for (const StepDone& done : worker.reports)
+    if (done.step > std::min(worker.place.recorded, worker.place.measured)) say(worker, done);
 }
 
 /// In a call of all ranks: goes on when all have come, or leaves a mesh that is broken.
 void ElasticCluster::meet(Worker& worker) {
   Mesh& mesh = meshes_.at(worker.place.generation.value());
   if (mesh.broken || worker.interrupted) return leave_generation(worker);
+  if (std::ssize(mesh.ranks) < mesh.world) return;
   for (const std::size_t rank : mesh.ranks) {
     const Worker& other = workers_[rank];
     if (other.at != worker.at || other.suspended || other.place.generation != worker.place.generation) {
@@ -155,6 +167,7 @@ void ElasticCluster::complete(Mesh& mesh, At what) {
       lanes = worker.lease->lane_end;
     }
     EXPECT_EQ(lanes, facts().lanes);
+    ++steps_taken_;
   }
   for (std::size_t i = 0; i < mesh.ranks.size(); ++i)
     if (!dies || (i != *dies && roll(2) == 0)) come_out(workers_[mesh.ranks[i]], what);
@@ -163,9 +176,14 @@ void ElasticCluster::complete(Mesh& mesh, At what) {
 
 void ElasticCluster::come_out(Worker& worker, At what) {
   const bool leads = worker.place.rank == 0;
+  const auto report = [&](const StepDone& done) {
+    worker.reports.push_back(done);
+    if (leads) say(worker, done);
+  };
   switch (what) {
     case At::kGather:
       worker.at = worker.place.source < 0 ? At::kBuild : At::kJoin;
+      if (worker.at == At::kJoin) take_over_reports(worker);
       if (worker.place.source < 0) worker.holds = false;
       return;
     case At::kBuild:
@@ -176,15 +194,14 @@ void ElasticCluster::come_out(Worker& worker, At what) {
       return;
     case At::kMeasure:
       worker.measured = worker.step;
-      if (leads) say(worker, StepDone{worker.step, {{"kind", "heldout"}, {"step", worker.step}}});
+      report({worker.step, {{"kind", "heldout"}, {"step", worker.step}}});
       worker.at = At::kDue;
       return;
     case At::kStep:
       ++worker.step;
       worker.content = mixed(worker.content, worker.step);
       EXPECT_EQ(worker.content, chain(worker.step)) << "not what an undisturbed run holds";
-      worker.reports.insert(worker.step);
-      if (leads) say(worker, StepDone{worker.step, {{"kind", "train"}, {"step", worker.step}, {"seconds", 0.25}}});
+      report({worker.step, {{"kind", "train"}, {"step", worker.step}, {"seconds", 0.25}}});
       worker.due = 0;
       worker.at = At::kDue;
       return;
@@ -194,6 +211,22 @@ void ElasticCluster::come_out(Worker& worker, At what) {
       return;
     default:
       ADD_FAILURE() << "no call of all ranks";
+  }
+}
+
+/// It may be the next to say what the source's coordinator has not written down yet.
+void ElasticCluster::take_over_reports(Worker& worker) {
+  const Mesh& mesh = meshes_.at(worker.place.generation.value());
+  const std::deque<StepDone> reports = workers_[mesh.ranks.front()].reports;
+  const auto kind = [](const StepDone& done) { return done.metrics.at("kind"); };
+  for (const StepDone& done : reports) {
+    if (done.step <= (kind(done) == "train" ? worker.place.recorded : worker.place.measured)) continue;
+    const auto later = std::find_if(worker.reports.begin(), worker.reports.end(),
+                                    [&](const StepDone& kept) { return kept.step > done.step; });
+    const bool known = std::any_of(worker.reports.begin(), later, [&](const StepDone& kept) {
+      return kept.step == done.step && kind(kept) == kind(done);
+    });
+    if (!known) worker.reports.insert(later, done);
   }
 }
 

@@ -69,7 +69,7 @@ TEST(LeaseWindow, AGenerationMayEndBeforeTheRun) {
   EXPECT_FALSE(window.finish());
   EXPECT_FALSE(window.advance(12, 60.0));
   EXPECT_FALSE(window.limit(90));
-  const Lease lease = lease_of(*grant, 0, 2, 12);
+  const Lease lease = lease_of(*grant, lanes_of(0, 2, 12));
   EXPECT_TRUE(lease.last && lease.regroup);
 }
 
@@ -202,7 +202,7 @@ TEST(LeaseOf, GivesEachRankItsLanes) {
   grant.end_step = 7, grant.last = true, grant.id = LeaseId(3);
   int next = 0;
   for (int rank = 0; rank < 5; ++rank) {
-    const Lease lease = lease_of(grant, rank, 5, 12);
+    const Lease lease = lease_of(grant, lanes_of(rank, 5, 12));
     EXPECT_EQ(lease.lane_begin, next);
     EXPECT_EQ(lease.end_step, 7);
     EXPECT_TRUE(lease.last);

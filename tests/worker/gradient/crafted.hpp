@@ -2,6 +2,7 @@
 // other grouping rounds otherwise somewhere.
 #pragma once
 #include <cmath>
+#include <numeric>
 
 #include "worker/gradient/tree_reduce.hpp"
 
@@ -28,10 +29,11 @@ inline at::Tensor tree_sum(int lanes, std::int64_t elements, int lo = 0, int hi 
 }
 
 /// What a group computes of them, each rank its own lanes.
-inline Result<at::Tensor> reduced(Collective& collective, int lanes, std::int64_t elements) {
-  const LaneRange range = lanes_of(collective.rank(), collective.size(), lanes);
+inline Result<at::Tensor> reduced(Collective& collective, const LaneShares& shares, std::int64_t elements) {
+  const LaneRange range = lanes_of(collective.rank(), shares);
+  const int lanes = std::accumulate(shares.begin(), shares.end(), 0);
   LaneAccumulator accumulator(range, lanes, elements, at::TensorOptions(at::kFloat));
-  TreeReducer reducer(collective, lanes, elements, at::TensorOptions(at::kFloat));
+  TreeReducer reducer(collective, shares, elements, at::TensorOptions(at::kFloat));
   at::Tensor result = at::full({elements}, -7, at::kFloat);
   for (int step = 0; step < 2; ++step) {  // The second step finds used buffers.
     accumulator.reset();
@@ -42,6 +44,9 @@ inline Result<at::Tensor> reduced(Collective& collective, int lanes, std::int64_
     PLUMBLINE_TRY(reducer.reduce(accumulator.partials(), result));
   }
   return result;
+}
+inline Result<at::Tensor> reduced(Collective& collective, int lanes, std::int64_t elements) {
+  return reduced(collective, even_shares(collective.size(), lanes), elements);
 }
 
 }  // namespace plumbline

@@ -85,5 +85,17 @@ TEST_P(TreeReduceTest, GivesTheSequentialTreesBits) {
     }
 }
 
+TEST(TreeReduceSharesTest, DoNotShow) {
+  const at::Tensor expected = tree_sum(12, 1000);
+  for (const LaneShares& shares : {LaneShares{1, 10, 1}, {7, 2, 3}, {1, 1, 10}, {5, 4, 3}}) {
+    std::vector<char> same(3, 0);
+    run_ranks(3, [&](Collective& collective) {
+      const auto sum = reduced(collective, shares, 1000);
+      same[static_cast<std::size_t>(collective.rank())] = sum.has_value() && sum.value().equal(expected) ? 1 : 0;
+    });
+    EXPECT_EQ(same, std::vector<char>(3, 1)) << testing::PrintToString(shares);
+  }
+}
+
 }  // namespace
 }  // namespace plumbline

@@ -75,7 +75,8 @@ TEST_P(RegroupTest, ACopyIsTheSourcesState) {
   for (const std::string& held : digests) EXPECT_EQ(held, wanted);
 }
 
-/// Two ranks take two steps; one of them goes on as the first of three for two more, and alone for one.
+/// Two ranks take two steps; one of them goes on as the first of three, with other shares of the lanes, for two more,
+/// and alone for one.
 TEST_P(RegroupTest, OtherRanksBetweenStepsMoveNoBit) {
   const auto alone = make_self_collective();
   const auto undisturbed = make(*alone);
@@ -90,7 +91,8 @@ TEST_P(RegroupTest, OtherRanksBetweenStepsMoveNoBit) {
       threads.emplace_back([&, first, last] {
         at::set_num_threads(1);
         auto& trainer = trainers[static_cast<std::size_t>(collective->rank())];
-        trainer = trainer ? Trainer::regroup(std::move(trainer), *collective) : make(*collective);
+        const LaneShares shares = ranks == 3 ? LaneShares{1, run_.config.train.lanes - 2, 1} : LaneShares();
+        trainer = Trainer::regroup(trainer ? std::move(trainer) : make(*collective), *collective, shares);
         ASSERT_TRUE(copy_state(*collective, 0, trainer->model().trained(), trainer->optimizer()).has_value());
         for (std::int64_t step = first; step < last; ++step)
           EXPECT_EQ(trainer->step(step).value().loss, losses[static_cast<std::size_t>(step)]) << step;
