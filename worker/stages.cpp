@@ -1,6 +1,7 @@
 #include "worker/stages.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/config/adapter_config.hpp"
 #include "common/core/clock.hpp"
@@ -52,8 +53,12 @@ Ready Stages::holding() const {
 
 /// Held-out loss before a checkpoint and a snapshot after it; what is recorded already is not done again.
 Status Stages::do_what_is_due() {
+  PLUMBLINE_TRY(look_after_checkpoint());
   if (step_ == 0 || is_due(config().evaluate.every)) PLUMBLINE_TRY(measure_held_out());
-  if (step_ > 0 && is_due(config().checkpoint.every)) PLUMBLINE_TRY(save_checkpoint());
+  if (step_ > 0 && is_due(config().checkpoint.every)) {
+    say_when_training_waits();
+    PLUMBLINE_TRY(save_checkpoint());
+  }
   if (step_ > 0 && is_due(config().snapshot.every)) PLUMBLINE_TRY(take_snapshot());
   return {};
 }
@@ -172,6 +177,7 @@ Status Stages::take_up() {
   PLUMBLINE_TRY(agree(*collective_, take_up()));
   // Not before all are here: where rank 0 was lost while it wrote the start model's evaluation, all must begin anew.
   holds_state_ = true;
+  PLUMBLINE_TRY(make_room_for_checkpoints());
   if (resumes()) log_info("resumed from " + assignment_.resume_from + " at step " + std::to_string(step_));
   return {};
 }
@@ -209,6 +215,7 @@ Status Stages::join_others() {
   }
   step_ = assignment_.start_step;
   holds_state_ = true;
+  PLUMBLINE_TRY(make_room_for_checkpoints());
   log_info("goes on at step " + std::to_string(step_) + " as rank " + std::to_string(rank()) + " of " +
            std::to_string(world()) +
            (mine.step == step_ ? "" : ", with a copy of rank " + std::to_string(assignment_.source) + "'s state"));
@@ -240,7 +247,10 @@ Status Stages::take_step() {
   enter("training");
   log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
            fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");
-  return context_.session.report({step_, step_metrics(report, norm_names_, norms_)}, rank());
+  Json metrics = step_metrics(report, norm_names_, norms_);
+  // Between the step before and this one, so in neither's seconds.
+  metrics["phase_seconds"]["checkpoint"] = std::exchange(stood_still_, 0);
+  return context_.session.report({step_, std::move(metrics)}, rank());
 }
 
 Status Stages::measure_held_out() {
@@ -258,24 +268,6 @@ Status Stages::measure_held_out() {
   measured_ = step_;
   return context_.session.report(
       {step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}}, rank());
-}
-
-/// Every rank writes its parts; the coordinator verifies, writes the manifest, renames, and says so.
-Status Stages::save_checkpoint() {
-  if (checkpointed_ >= step_) return {};
-  enter("checkpoint");
-  const auto folder = context_.layout.partial_checkpoint(Step(step_));
-  PLUMBLINE_TRY(agree(*collective_, rank() == 0 ? begin_checkpoint(folder) : Status{}));
-  PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
-                                                            dataset_->tokenizer(), state()));
-  for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(
-        context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
-                                          checkpoint_parts(model(), trainer_->optimizer(), dataset_->tokenizer())}));
-  PLUMBLINE_ASSIGN(const std::string hash, context_.session.committed(step_));
-  checkpointed_ = step_;
-  log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);
-  return {};
 }
 
 Status Stages::evaluate(const T5& model, std::int64_t step) {
@@ -306,6 +298,7 @@ Status Stages::take_snapshot() {
 /// The last lease is used up: the run is stopped here, or trained to its end.
 Status Stages::finish(const Lease& lease) {
   PLUMBLINE_TRY(save_checkpoint());
+  PLUMBLINE_TRY(await_checkpoint());
   if (!lease.stop) {
     PLUMBLINE_TRY(measure_held_out());
     PLUMBLINE_TRY(evaluate(model(), step_));

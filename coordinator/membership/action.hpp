@@ -66,16 +66,19 @@ struct Drop {
   std::optional<Failed> farewell;
 };
 
-/// Verify the parts off the loop, write the manifest, rename; answer CheckpointStored or CheckpointNotStored.
+/// Verify the parts that this generation wrote off the loop, write the manifest, rename; answer CheckpointStored or
+/// CheckpointNotStored.
 struct StoreCheckpoint {
   CheckpointManifest manifest;
+  Generation generation;
 };
 /// Find, off the loop, the newest committed checkpoint that is what it was when it was committed, and set newer ones
 /// aside; answer CheckpointVerified or NoCheckpointVerifies.
 struct VerifyCheckpoint {};
-/// Remove checkpoints that are older than those to keep.
+/// Remove checkpoints that are older than those to keep, and what generations before this one left half written.
 struct PruneCheckpoints {
   Step newest;
+  Generation generation;
 };
 /// Merge the parts off the loop; answer SnapshotAggregated.
 struct AggregateSnapshot {

@@ -185,7 +185,8 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
 
 // --- the next generation
 
-/// Something that no checkpoint has. (Who comes back after a long time may hold an older step than the newest commit.)
+/// Something that no checkpoint has. Who comes back after a long time may hold an older step than the newest commit,
+/// and so may ranks without a part in it, where those that wrote it are gone.
 bool Transition::holds_state(const Member& member) const {
   return member.ready && member.ready->step >= committed_step();
 }

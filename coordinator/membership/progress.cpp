@@ -137,9 +137,10 @@ void Transition::measured(const MeasuredRate& rate) {
   grant_all(*grant, reason);
 }
 
+/// Written beside training, which may be some steps further by now.
 void Transition::heard(const Speaker& speaker, const PartWritten& part) {
   if (part.step <= committed_step()) return note("a part of a step that is committed already", Tone::kQuiet);
-  if (part.step < state_.leases.newest() || part.step > state_.leases.end())
+  if (part.step < state_.leases.start() || part.step > state_.leases.end())
     return violation(speaker, "a checkpoint of step " + std::to_string(part.step) + " is not due");
   CheckpointParts& parts = state_.parts[part.step];
   const auto completes = parts.add(part);
@@ -149,7 +150,7 @@ void Transition::heard(const Speaker& speaker, const PartWritten& part) {
   manifest.step = Step(part.step);
   manifest.files = parts.files();
   state_.storing.insert(part.step);
-  act(action::StoreCheckpoint{std::move(manifest)},
+  act(action::StoreCheckpoint{std::move(manifest), state_.generation},
       "every part of the checkpoint of step " + std::to_string(part.step) + " is written");
 }
 
@@ -166,7 +167,7 @@ void Transition::on(const event::CheckpointStored& stored) {
       {{"step", stored.step}, {"weights_sha256", stored.weights_sha256}, {"generation", state_.generation.value()}});
   note("checkpoint of step " + std::to_string(stored.step) + " committed, weights " + stored.weights_sha256);
   send_all(Committed{stored.step, stored.weights_sha256}, "committed");
-  act(action::PruneCheckpoints{Step(stored.step)}, "older checkpoints");
+  act(action::PruneCheckpoints{Step(stored.step), state_.generation}, "older checkpoints");
   // A stop that came when the last lease was out already: the weights are safe now, the evaluation can be resumed.
   if (state_.stop_requested && state_.phase == GroupPhase::kTraining && !state_.leases.stops()) stop_training();
 }

@@ -28,18 +28,21 @@ class Coordinator:
                                                                     *arguments)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_for(lambda: (self.run / "coordinator.json").exists(), "a coordinator")
 
-    def wait_for(self, condition, what):
-        deadline = time.monotonic() + DEADLINE
+    def wait_for(self, condition, what, seconds=DEADLINE):
+        deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise MaterialFailed(f"{what} did not come:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.05)
 
-    def seconds_of_steps(self):
-        """Of every step that was reported so far."""
+    def train_lines(self):
+        """Of every step that was reported so far but perhaps the last."""
         file = self.run / "metrics.jsonl"
         lines = file.read_text().splitlines() if file.exists() else []
-        return [line["seconds"] for line in map(json.loads, lines[:-1]) if line["kind"] == "train"]
+        return [line for line in map(json.loads, lines[:-1]) if line["kind"] == "train"]
+
+    def seconds_of_steps(self):
+        return [line["seconds"] for line in self.train_lines()]
 
     def __enter__(self):
         return self

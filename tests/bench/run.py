@@ -13,6 +13,7 @@ import pathlib
 import sys
 import tempfile
 
+import checkpoint
 import coordinator
 import generation
 import machine
@@ -29,8 +30,9 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
           "generate": generation.run,
           "scaling": scaling.run,
           "memory": memory.run,
+          "checkpoint": checkpoint.run,
           "coordinator": coordinator.run,
-         "recovery": recovery.run}
+          "recovery": recovery.run}
 
 
 class Options:

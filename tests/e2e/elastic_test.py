@@ -14,7 +14,7 @@ import time
 import unittest
 
 from elastic_runs import STEPS, ElasticRuns, newest_step, train_lines
-from harness import journal, standing_metrics, wait_until
+from harness import journal, standing_metrics, wait_until, while_a_checkpoint_is_written
 
 RANDOM_KILLS = int(os.environ.get("PLUMBLINE_RANDOM_KILLS", "12"))
 RANDOM_STEPS = int(os.environ.get("PLUMBLINE_RANDOM_STEPS", STEPS * max(1, RANDOM_KILLS // 10)))  # more than they take
@@ -53,9 +53,27 @@ class Elastic(ElasticRuns):
         self.check_end(at, "SIGKILL of two of 3", longest=20)
         self.check_one_line_a_step()
 
+    def test_sigkill_while_a_checkpoint_is_written(self):
+        for rank in (0, 1):
+            with self.subTest(rank=rank):
+                self.run_dir = self.dir / f"run-{rank}"
+                self.train(3, "--set", "checkpoint.every=8")
+                self.wait_for_step(20)
+                pids = self.pids(3)
+                while_a_checkpoint_is_written(self.run_dir, lambda: self.child.poll() is not None)
+                self.assertIsNone(self.child.poll(), "training is over before the fault")
+                at = self.fault([pids[rank]], signal.SIGKILL)
+                self.check_end(at, f"SIGKILL of rank {rank} of 3 while a checkpoint is written", longest=20)
+                self.check_one_line_a_step()
+                committed = [entry["data"]["step"] for entry in journal(self.run_dir, "checkpoint_committed")]
+                self.assertEqual(committed, sorted(set(committed)))
+                self.assertTrue(all(step % 8 == 0 for step in committed), committed)
+                self.assertEqual(list((self.run_dir / "checkpoints").glob(".*")), [], "nothing half written is left")
+
     def test_sigkill_of_all_goes_back_to_the_checkpoint(self):
         self.train(3)
         self.wait_for_step(50)
+        wait_until(lambda: journal(self.run_dir, "checkpoint_committed"), what="a checkpoint")
         at = self.fault(self.pids(3).values(), signal.SIGKILL)
         self.check_end(at, "SIGKILL of all 3", longest=60)
         self.assertIn("restarted after a loss", [entry["data"]["reason"] for entry in journal(self.run_dir, "generation_started")])
@@ -222,6 +240,7 @@ class Elastic(ElasticRuns):
     def test_another_configuration_takes_no_orphans(self):
         self.train(2)
         self.wait_for_step(50)
+        wait_until(lambda: journal(self.run_dir, "checkpoint_committed"), what="a checkpoint")
         _, pids, _ = self.kill_coordinator()
         self.child = self.start("resume", self.run_dir, "--set", f"train.steps={STEPS + 40}")
         wait_until(lambda: len(journal(self.run_dir, "generation_started")) == 2, what="a new generation")

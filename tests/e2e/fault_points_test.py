@@ -21,7 +21,7 @@ class FaultPoints(DisturbedRuns):
         calls = self.count("plumbline")
         # What a run writes: its journal, its metrics, a checkpoint's manifest, its place and the removal of an older one, …
         for name, what in [("write", "/run/journal.jsonl"), ("fsync", "/run/journal.jsonl"), ("write", "/run/metrics.jsonl"),
-                           ("rename", "/run/checkpoints/.step-00000002.partial/MANIFEST.json"), ("rename", "/run/checkpoints/step-00000002"),
+                           ("rename", "/run/checkpoints/.step-00000002.generation-1.partial/MANIFEST.json"), ("rename", "/run/checkpoints/step-00000002"),
                            ("unlink", "/run/checkpoints/step-00000002/MANIFEST.json"), ("rename", "/run/coordinator.json"), ("rename", "/run")]:
             self.assertTrue(any(call.name == name and call.what == what for call in calls), f"{name} {what} was not counted")
 
@@ -44,7 +44,7 @@ class FaultPoints(DisturbedRuns):
 
     def check_worker(self, number, checkpoint_file):
         calls = self.count("plumbline-worker", f"--worker {number}")
-        self.assertTrue(any(call.name == "rename" and call.what.endswith(f"step-00000002.partial/{checkpoint_file}") for call in calls), calls)
+        self.assertTrue(any(call.name == "rename" and call.what.endswith(f"step-00000002.generation-1.partial/{checkpoint_file}") for call in calls), calls)
 
         def check(folder, call, deed):
             run = folder / "run"

@@ -128,6 +128,22 @@ def journal(run, event=None):
     return [e for e in entries if event is None or e["event"] == event]
 
 
+def while_a_checkpoint_is_written(run, over, timeout=60):
+    """Returns as soon as a part of a checkpoint lies in a partial folder of the run; None when over() first. Polls without a pause: such a
+    folder is there for some milliseconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        for folder in (run / "checkpoints").glob(".step-*.partial"):
+            try:
+                if any(folder.iterdir()):
+                    return folder
+            except OSError:
+                continue  # It is a checkpoint by now.
+        if over():
+            return None
+    raise AssertionError(f"no checkpoint was written within {timeout} s")
+
+
 class EndToEnd(unittest.TestCase):
     """A scratch folder for each test; `self.plumbline(...)` runs the program there."""
 

@@ -170,6 +170,8 @@ void ElasticCluster::carry_out(const action::StoreCheckpoint& store) {
   const std::int64_t step = store.manifest.step.value();
   EXPECT_EQ(store.manifest.files.size(), 2u);
   EXPECT_EQ((reported_[{generation_, step}].size()), 2u) << "stored before every part was reported in this generation";
+  EXPECT_EQ(store.generation.value(), generation_);
+  files_[step] = partial_.at({store.generation.value(), step});
   EXPECT_EQ(files_[step], chain(step));
   storing_ = step;
 }
