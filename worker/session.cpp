@@ -173,6 +173,11 @@ Result<Lease> Session::lease_beyond(std::int64_t step) {
   return *lease_;
 }
 
+std::optional<Committed> Session::newest_commit() const {
+  const std::lock_guard lock(mutex_);
+  return committed_;
+}
+
 Result<std::string> Session::committed(std::int64_t step) {
   std::unique_lock lock(mutex_);
   PLUMBLINE_TRY(wait_for(lock, [&] { return committed_ && committed_->step >= step; }));

@@ -74,6 +74,8 @@ class Session {
   /// Waits until a lease reaches beyond `step`, or the last one ends at it. A run error when the generation is over, as
   /// from the next two.
   [[nodiscard]] Result<Lease> lease_beyond(std::int64_t step);
+  /// The checkpoint that this generation's coordinator committed last, if it did.
+  [[nodiscard]] std::optional<Committed> newest_commit() const;
   /// Waits until the coordinator has committed the checkpoint of `step`; the weights' SHA-256.
   [[nodiscard]] Result<std::string> committed(std::int64_t step);
   /// The identifier of a NCCL group that rank 0 made, relayed by the coordinator.

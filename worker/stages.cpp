@@ -1,6 +1,7 @@
 #include "worker/stages.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/config/adapter_config.hpp"
 #include "common/core/clock.hpp"
@@ -15,6 +16,19 @@
 #include "worker/state_copy.hpp"
 
 namespace plumbline {
+
+namespace {
+
+/// That it is there already is fine.
+Status make_folder_of(const std::filesystem::path& file) {
+  std::error_code ec;
+  std::filesystem::create_directories(file.parent_path(), ec);
+  if (!ec) return {};
+  const std::string reason = ec == std::errc::no_space_on_device ? "the disk is full" : ec.message();
+  return run_error("the folder cannot be made: " + reason, file.parent_path().string());
+}
+
+}  // namespace
 
 Status Stages::begin(const Assignment& assignment, Collective& collective) {
   const auto& shares = assignment.shares;
@@ -39,8 +53,12 @@ Ready Stages::holding() const {
 
 /// Held-out loss before a checkpoint and a snapshot after it; what is recorded already is not done again.
 Status Stages::do_what_is_due() {
+  PLUMBLINE_TRY(look_after_checkpoint());
   if (step_ == 0 || is_due(config().evaluate.every)) PLUMBLINE_TRY(measure_held_out());
-  if (step_ > 0 && is_due(config().checkpoint.every)) PLUMBLINE_TRY(save_checkpoint());
+  if (step_ > 0 && is_due(config().checkpoint.every)) {
+    say_when_training_waits();
+    PLUMBLINE_TRY(save_checkpoint());
+  }
   if (step_ > 0 && is_due(config().snapshot.every)) PLUMBLINE_TRY(take_snapshot());
   return {};
 }
@@ -154,10 +172,12 @@ Status Stages::take_up() {
     PLUMBLINE_TRY(make_trainer());
     if (resumes()) PLUMBLINE_TRY(load_optimizer(folder, trainer_->optimizer()));
     step_ = step;
-    holds_state_ = true;
     return {};
   };
   PLUMBLINE_TRY(agree(*collective_, take_up()));
+  // Not before all are here: where rank 0 was lost while it wrote the start model's evaluation, all must begin anew.
+  holds_state_ = true;
+  PLUMBLINE_TRY(make_room_for_checkpoints());
   if (resumes()) log_info("resumed from " + assignment_.resume_from + " at step " + std::to_string(step_));
   return {};
 }
@@ -195,6 +215,7 @@ Status Stages::join_others() {
   }
   step_ = assignment_.start_step;
   holds_state_ = true;
+  PLUMBLINE_TRY(make_room_for_checkpoints());
   log_info("goes on at step " + std::to_string(step_) + " as rank " + std::to_string(rank()) + " of " +
            std::to_string(world()) +
            (mine.step == step_ ? "" : ", with a copy of rank " + std::to_string(assignment_.source) + "'s state"));
@@ -226,7 +247,10 @@ Status Stages::take_step() {
   enter("training");
   log_info("step " + std::to_string(step_) + " loss " + fixed(report.loss, 4) + " grad_norm " +
            fixed(report.gradient_norm, 3) + " " + fixed(report.tokens_per_second(), 0) + " tokens/s");
-  return context_.session.report({step_, step_metrics(report, norm_names_, norms_)}, rank());
+  Json metrics = step_metrics(report, norm_names_, norms_);
+  // Between the step before and this one, so in neither's seconds.
+  metrics["phase_seconds"]["checkpoint"] = std::exchange(stood_still_, 0);
+  return context_.session.report({step_, std::move(metrics)}, rank());
 }
 
 Status Stages::measure_held_out() {
@@ -246,32 +270,13 @@ Status Stages::measure_held_out() {
       {step_, Json{{"kind", "heldout"}, {"step", step_}, {"time", utc_now()}, {"norms", std::move(norms)}}}, rank());
 }
 
-/// Every rank writes its parts; the coordinator verifies, writes the manifest, renames, and says so.
-Status Stages::save_checkpoint() {
-  if (checkpointed_ >= step_) return {};
-  enter("checkpoint");
-  const auto folder = context_.layout.partial_checkpoint(Step(step_));
-  PLUMBLINE_TRY(agree(*collective_, rank() == 0 ? begin_checkpoint(folder) : Status{}));
-  PLUMBLINE_ASSIGN(const auto parts, write_checkpoint_parts(folder, rank(), world(), model(), trainer_->optimizer(),
-                                                            dataset_->tokenizer(), state()));
-  for (const WrittenPart& part : parts)
-    PLUMBLINE_TRY(
-        context_.session.send(PartWritten{step_, part.file, part.bytes, part.sha256,
-                                          checkpoint_parts(model(), trainer_->optimizer(), dataset_->tokenizer())}));
-  PLUMBLINE_ASSIGN(const std::string hash, context_.session.committed(step_));
-  checkpointed_ = step_;
-  log_info("checkpoint of step " + std::to_string(step_) + " committed, weights " + hash);
-  return {};
-}
-
 Status Stages::evaluate(const T5& model, std::int64_t step) {
   enter("evaluation");
   PLUMBLINE_ASSIGN(const auto rows, evaluate_rows(model, held_out(), *collective_));
   log_info("evaluated " + std::to_string(rows.size()) + " held-out examples at step " + std::to_string(step));
   if (rank() != 0) return {};
   const auto file = context_.layout.evaluation_rows(Step(step));
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
+  PLUMBLINE_TRY(make_folder_of(file));
   PLUMBLINE_TRY(write_evaluation(file, rows));
   return announce("evaluation", step, file);
 }
@@ -284,8 +289,7 @@ Status Stages::take_snapshot() {
                        config().evaluate.batch_rows, config().train.max_source_tokens};
   const Snapshot part = encode_probe_part(model(), probe, Step(step_), rank(), world(), context_.device);
   const auto file = context_.layout.snapshot_part(Step(step_), rank());
-  std::error_code ec;
-  std::filesystem::create_directories(file.parent_path(), ec);
+  PLUMBLINE_TRY(make_folder_of(file));
   PLUMBLINE_TRY(write_snapshot(file, part));
   pictured_ = step_;
   return announce("snapshot_part", step_, file);
@@ -294,6 +298,7 @@ Status Stages::take_snapshot() {
 /// The last lease is used up: the run is stopped here, or trained to its end.
 Status Stages::finish(const Lease& lease) {
   PLUMBLINE_TRY(save_checkpoint());
+  PLUMBLINE_TRY(await_checkpoint());
   if (!lease.stop) {
     PLUMBLINE_TRY(measure_held_out());
     PLUMBLINE_TRY(evaluate(model(), step_));

@@ -9,6 +9,7 @@
 
 #include "common/data/dataset.hpp"
 #include "worker/checkpoint/checkpoint.hpp"
+#include "worker/checkpoint/checkpoint_writer.hpp"
 #include "worker/evaluate.hpp"
 #include "worker/reference.hpp"
 #include "worker/train_loop.hpp"
@@ -22,6 +23,8 @@ class Stages {
 
   /// From now on the group is `collective`, which outlives the generation.
   Status begin(const Assignment& assignment, Collective& collective);
+  /// The generation is over. A checkpoint that is still being written is of no use to another one, and given up.
+  void end();
   Status open_dataset(Verify verify);
   Status build_start_model();
   Status prepare_references();
@@ -34,7 +37,10 @@ class Stages {
   Status do_what_is_due();
   Status take_step();
   Status measure_held_out();
+  /// Copies what is to be saved, once the checkpoint before is committed; it is written while training goes on.
   Status save_checkpoint();
+  /// Until the checkpoint that is being written, if there is one, is committed.
+  Status await_checkpoint();
   Status evaluate(const T5& model, std::int64_t step);
   Status take_snapshot();
   Status finish(const Lease& lease);
@@ -51,12 +57,18 @@ class Stages {
   [[nodiscard]] bool is_due(std::int64_t every) const { return every > 0 && step_ % every == 0; }
   void enter(const std::string& phase) { context_.session.at(step_, phase); }
   Status make_trainer();
+  Status make_room_for_checkpoints();
+  /// What became of the checkpoint that is being written, without waiting for it.
+  Status look_after_checkpoint();
+  void say_when_training_waits();
+  void checkpoint_is_committed(const std::string& weights_sha256);
   [[nodiscard]] LaneShares shares() const;
   Status announce(const std::string& kind, std::int64_t step, const std::filesystem::path& file);
   /// Does rank 0 see this file? The same answer on every rank.
   Result<bool> exists(const std::filesystem::path& file);
   [[nodiscard]] HeldOut held_out() const;
   [[nodiscard]] CheckpointState state() const;
+  [[nodiscard]] CheckpointSource source() const { return {model(), trainer_->optimizer(), dataset_->tokenizer()}; }
   [[nodiscard]] const T5& model() const { return trainer_->model(); }
 
   WorkerContext context_;
@@ -72,6 +84,10 @@ class Stages {
   bool holds_state_ = false;  ///< the trainer's weights and optimizer are those of step_
   std::int64_t step_ = 0;
   std::int64_t checkpointed_ = -1, measured_ = -1, pictured_ = -1;  ///< steps of the newest ones
+  CheckpointWriter writer_;
+  std::int64_t saving_ = -1;  ///< the step whose checkpoint is being written, until it is committed; -1: none
+  bool said_waits_ = false;   ///< that training waits for a checkpoint
+  double stood_still_ = 0;    ///< seconds for a checkpoint, since the newest step
 };
 
 }  // namespace plumbline

@@ -8,6 +8,12 @@ TrainLoop::TrainLoop(const WorkerContext& context) : stages_(std::make_unique<St
 TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Ending> TrainLoop::run(const Assignment& assignment, Collective& collective) {
+  Result<Ending> ended = take_part(assignment, collective);
+  stages_->end();
+  return ended;
+}
+
+Result<TrainLoop::Ending> TrainLoop::take_part(const Assignment& assignment, Collective& collective) {
   Stages& stages = *stages_;
   PLUMBLINE_TRY(stages.begin(assignment, collective));
   if (assignment.source >= 0) {
@@ -27,7 +33,10 @@ Result<TrainLoop::Ending> TrainLoop::run(const Assignment& assignment, Collectiv
       PLUMBLINE_TRY(stages.take_step());
       continue;
     }
-    if (lease.regroup) return Ending::kRegroup;
+    if (lease.regroup) {
+      PLUMBLINE_TRY(stages.await_checkpoint());
+      return Ending::kRegroup;
+    }
     PLUMBLINE_TRY(stages.finish(lease));
     return Ending::kFinished;
   }

@@ -40,6 +40,8 @@ class TrainLoop {
   [[nodiscard]] Ready holding() const;
 
  private:
+  Result<Ending> take_part(const Assignment& assignment, Collective& collective);
+
   std::unique_ptr<class Stages> stages_;
 };
 

@@ -9,7 +9,7 @@ if(PLUMBLINE_CUDA)
   set(gpus_source gpus_cuda.cpp)
 endif()
 plumbline_worker_room(plumbline_device SOURCES device.cpp numerics.cpp ${gpus_source} LINKS plumbline_model plumbline_collective)
-add_executable(plumbline-worker main.cpp static_worker.cpp elastic_worker.cpp train_loop.cpp stages.cpp)
+add_executable(plumbline-worker main.cpp static_worker.cpp elastic_worker.cpp train_loop.cpp stages.cpp stages_saving.cpp)
 target_link_libraries(plumbline-worker PRIVATE plumbline_training plumbline_device plumbline_session plumbline_worker_log plumbline_activity plumbline_wire
   plumbline_config CLI11::CLI11 plumbline_warnings)
 set_target_properties(plumbline-worker PROPERTIES ENABLE_EXPORTS ON)  # Its functions have names in stacks.

@@ -221,7 +221,7 @@ void describe(Visitor& v, SnapshotConfig& c) {
 
 template <class Visitor>
 void describe(Visitor& v, WorkersConfig& c) {
-  v.key("count", c.count, Bounds{.min = 1, .max = 4096}, "workers; `--workers` sets it too");
+  v.key("count", c.count, Bounds{.min = 1, .max = 16384}, "workers; `--workers` sets it too");
   v.key("launcher", c.launcher, Choices{{"auto", "local", "mpirun", "srun", "external"}},
         "what starts them: local (on this machine, each by itself: when one dies the others go on), mpirun (one group, "
         "started again as a whole), srun (as local, on the hosts of a Slurm job), external (a person does); auto takes "

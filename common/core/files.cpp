@@ -16,6 +16,7 @@
 
 #include "common/core/check.hpp"
 #include "common/core/file_descriptor.hpp"
+#include "common/core/hashed_file.hpp"
 
 namespace plumbline {
 
@@ -23,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kChunkBytes = 1u << 18;
+constexpr std::size_t kChunkBytes = 1u << 18, kBlockBytes = 1u << 22, kSyncedBytes = 1u << 26;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -37,8 +38,12 @@ Error write_failed(const fs::path& path, int error) {
   if (error == ENOSPC || error == EDQUOT)
     return run_error("the file cannot be written: the disk is full", path.string(), "Free some space, then try again.");
   const std::string message = "the file cannot be written: " + reason(error);
-  if (error == EACCES || error == EPERM || error == EROFS)
+  if (error == EROFS) return environment_error(message, path.string(), "Have the file system mounted for writing.");
+  if (error == EACCES || error == EPERM)
     return environment_error(message, path.string(), "Choose a folder that you may write to.");
+  if (error == EIO)
+    return environment_error(message, path.string(),
+                             "The disk, or the way to it, is broken: the system's log says more.");
   return run_error(message, path.string());
 }
 
@@ -68,11 +73,13 @@ int write_all(int fd, std::string_view bytes) {
   return 0;
 }
 
-/// Creates `path`, which must not exist, with these bytes on the disk; on an error it is gone again. 0 or errno.
-int write_new_file(const fs::path& path, std::string_view bytes, mode_t mode) {
+/// Creates `path`, which must not exist, on the disk with what `write(descriptor)` writes (it returns 0 or errno); on
+/// an error it is gone again. 0 or errno.
+template <class Write>
+int write_new_file(const fs::path& path, mode_t mode, const Write& write) {
   FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!file) return errno;
-  int error = write_all(file.get(), bytes);
+  int error = write(file.get());
   if (error == 0 && ::fsync(file.get()) != 0) error = errno;
   if (error == 0) error = file.close();
   if (error != 0) ::unlink(path.c_str());
@@ -98,6 +105,26 @@ int end_of_whole_lines(int fd, off_t& end) {
 }
 
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+/// A name beside `path` that nothing has.
+fs::path temporary_beside(const fs::path& path) {
+  fs::path temporary = folder_of(path) / ".";
+  temporary += path.filename();
+  temporary += ".";
+  temporary += to_hex(random_bytes(8));
+  temporary += ".tmp";
+  return temporary;
+}
+
+/// The file gets its name, on the disk; on an error it is gone.
+Status put_in_place(const fs::path& temporary, const fs::path& path) {
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    return write_failed(path, error);
+  }
+  return fsync_path(folder_of(path));
+}
 
 class Sha256 {
  public:
@@ -135,22 +162,38 @@ Result<std::string> read_file(const fs::path& path, std::uint64_t max_bytes) {
 }
 
 Status write_file_atomically(const fs::path& path, std::string_view bytes) {
-  fs::path temporary = folder_of(path) / ".";
-  temporary += path.filename();
-  temporary += ".";
-  temporary += to_hex(random_bytes(8));
-  temporary += ".tmp";
-  if (const int error = write_new_file(temporary, bytes, 0666)) return write_failed(path, error);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(temporary.c_str());
+  const fs::path temporary = temporary_beside(path);
+  if (const int error = write_new_file(temporary, 0666, [&](int fd) { return write_all(fd, bytes); }))
     return write_failed(path, error);
+  return put_in_place(temporary, path);
+}
+
+Result<std::string> write_file_hashed(const fs::path& path, std::string_view bytes,
+                                      const std::function<bool()>& go_on) {
+  const fs::path temporary = temporary_beside(path);
+  Sha256 sha;
+  const auto write = [&](int fd) {
+    for (std::size_t at = 0; at < bytes.size(); at += kBlockBytes) {
+      if (!go_on()) return ECANCELED;
+      const std::string_view block = bytes.substr(at, kBlockBytes);
+      sha.add(block);
+      if (const int error = write_all(fd, block)) return error;
+      // Now and then, so that go_on is asked at all where a disk is slow.
+      if ((at + kBlockBytes) % kSyncedBytes == 0 && ::fdatasync(fd) != 0) return errno;
+    }
+    return 0;
+  };
+  if (const int error = write_new_file(temporary, 0666, write)) return write_failed(path, error);
+  if (!go_on()) {
+    ::unlink(temporary.c_str());
+    return write_failed(path, ECANCELED);
   }
-  return fsync_path(folder_of(path));
+  PLUMBLINE_TRY(put_in_place(temporary, path));
+  return sha.hex();
 }
 
 Status write_private_file(const fs::path& path, std::string_view bytes) {
-  const int error = write_new_file(path, bytes, 0600);
+  const int error = write_new_file(path, 0600, [&](int fd) { return write_all(fd, bytes); });
   if (error == EEXIST) return usage_error("the file exists already", path.string());
   if (error != 0) return write_failed(path, error);
   return fsync_path(folder_of(path));

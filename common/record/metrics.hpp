@@ -1,7 +1,7 @@
 // metrics.jsonl: one JSON object a line. Names are those that people know from other trainers:
 //   {"kind":"train","step":10,"time":"…Z","epoch":0.02,"loss":…,"learning_rate":…,"grad_norm":…,"tokens_per_second":…,
 //    "model_flops_per_second":…,"mfu":…,"source_tokens":…,"output_tokens":…,"seconds":…,
-//    "phase_seconds":{"data":…,"forward":…,"backward":…,"reduce":…,"optimizer":…},   (rank 0)
+//    "phase_seconds":{"data":…,"forward":…,"backward":…,"reduce":…,"optimizer":…,"checkpoint":…},   (rank 0)
 //    "norms":{"NAME":{"loss":…,"nll_loss":…,"rewards/chosen":…,"rewards/rejected":…,"rewards/accuracies":…,
 //                     "rewards/margins":…,"logps/chosen":…,"logps/rejected":…,"log_odds_ratio":…,
 //                     "log_odds_chosen":…,"kl":…}}}

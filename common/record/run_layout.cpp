@@ -18,8 +18,8 @@ std::string step_name(Step step) { return fmt::format("step-{:08}", step.value()
 
 std::filesystem::path RunLayout::worker_log(int rank) const { return logs() / fmt::format("worker-{:04}.log", rank); }
 std::filesystem::path RunLayout::checkpoint(Step step) const { return checkpoints() / step_name(step); }
-std::filesystem::path RunLayout::partial_checkpoint(Step step) const {
-  return checkpoints() / fmt::format(".{}.partial", step_name(step));
+std::filesystem::path RunLayout::partial_checkpoint(Step step, Generation generation) const {
+  return checkpoints() / fmt::format(".{}.generation-{}.partial", step_name(step), generation.value());
 }
 std::filesystem::path RunLayout::snapshot(Step step) const { return snapshots() / (step_name(step) + ".h5"); }
 std::filesystem::path RunLayout::snapshot_part(Step step, int rank) const {

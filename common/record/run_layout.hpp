@@ -23,8 +23,9 @@ class RunLayout {
   [[nodiscard]] std::filesystem::path worker_log(int rank) const;  ///< logs/worker-0003.log
   [[nodiscard]] std::filesystem::path coordinator_log() const { return logs() / "coordinator.log"; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
-  [[nodiscard]] std::filesystem::path checkpoint(Step step) const;          ///< checkpoints/step-00000100
-  [[nodiscard]] std::filesystem::path partial_checkpoint(Step step) const;  ///< checkpoints/.step-00000100.partial
+  [[nodiscard]] std::filesystem::path checkpoint(Step step) const;  ///< checkpoints/step-00000100
+  /// Where one generation's workers write their parts: checkpoints/.step-00000100.generation-3.partial
+  [[nodiscard]] std::filesystem::path partial_checkpoint(Step step, Generation generation) const;
   [[nodiscard]] std::filesystem::path snapshots() const { return root_ / "snapshots"; }
   [[nodiscard]] std::filesystem::path snapshot(Step step) const;  ///< snapshots/step-00000100.h5
   [[nodiscard]] std::filesystem::path snapshot_part(Step step,

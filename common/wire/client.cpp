@@ -1,5 +1,9 @@
 #include "common/wire/client.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <atomic>
 #include <mutex>
 #include <system_error>
@@ -71,6 +75,10 @@ Result<Connection> open_connection(const std::filesystem::path& run_dir, const C
   PLUMBLINE_ASSIGN(const TlsContext context, TlsContext::make(credentials.secret));
   auto socket = connect_to_host(address.host, address.port, deadline);
   if (socket.has_error()) return no_coordinator("no coordinator answers at " + to_string(socket.error()), run_dir);
+  // A host that is cut off, or lost its power, says nothing: what it does not acknowledge for so long ends the
+  // connection.
+  const unsigned int unacknowledged_ms = std::chrono::milliseconds(kSendTimeout).count();
+  ::setsockopt(socket->get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
   SecureStream stream(std::move(socket).value(), context, TlsSide::kClient);
   const Status shaken = stream.shake_hands(deadline);
   if (shaken.has_value()) return Connection(std::move(stream));

@@ -235,8 +235,8 @@ void read(Fields& f, Failed& m) {
 Json write(const Finished& m) { return {{"step", m.step}}; }
 void read(Fields& f, Finished& m) { f.step("step", m.step); }
 
-Json write(const StatusRequest&) { return Json::object(); }
-void read(Fields&, StatusRequest&) {}
+Json write(const StatusRequest& m) { return {{"all", m.all}}; }
+void read(Fields& f, StatusRequest& m) { f.flag("all", m.all); }
 
 Json write(const StatusReply& m) { return {{"status", m.status}}; }
 void read(Fields& f, StatusReply& m) { f.object("status", m.status); }

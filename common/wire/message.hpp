@@ -122,7 +122,9 @@ struct Dismissal {};
 struct StacksRequest {
   std::string reason;
 };
-struct StatusRequest {};
+struct StatusRequest {
+  bool all = false;  ///< every worker of a large group, not only those that stand out
+};
 struct StatusReply {
   Json status = Json::object();
 };

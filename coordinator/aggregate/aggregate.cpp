@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <map>
 #include <set>
 #include <system_error>
+#include <vector>
 
 #include "common/config/run_config.hpp"
 #include "common/core/files.hpp"
@@ -19,11 +22,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostWorkers = 1024;  ///< ranks whose parts are removed: an earlier start may have had more workers
+/// Steps with parts of snapshots, and how many each has.
+std::map<Step, int> parts_in(const RunLayout& layout) {
+  std::map<Step, int> parts;
+  std::error_code ec;
+  for (fs::directory_iterator entry(layout.snapshots(), ec), end; !ec && entry != end; entry.increment(ec)) {
+    const std::string name = entry->path().filename().string();
+    std::int64_t step = 0;
+    int rank = 0;
+    if (std::sscanf(name.c_str(), ".step-%ld.rank-%d.h5", &step, &rank) == 2 &&
+        layout.snapshot_part(Step(step), rank).filename() == name)
+      ++parts[Step(step)];
+  }
+  return parts;
+}
 
+/// Those of every rank: an earlier start may have had more workers.
 void remove_parts(const RunLayout& layout, Step step) {
-  std::error_code ignored;
-  for (int rank = 0; rank < kMostWorkers; ++rank) fs::remove(layout.snapshot_part(step, rank), ignored);
+  const fs::path first = layout.snapshot_part(step, 0);
+  const std::string name = first.filename().string();
+  const std::string start = name.substr(0, name.rfind("rank-"));
+  std::vector<fs::path> parts;
+  std::error_code ec, ignored;
+  for (fs::directory_iterator entry(first.parent_path(), ec), end; !ec && entry != end; entry.increment(ec))
+    if (entry->path().filename().string().starts_with(start)) parts.push_back(entry->path());
+  for (const fs::path& part : parts) fs::remove(part, ignored);
 }
 
 /// The snapshot appears whole or not at all.
@@ -94,6 +117,16 @@ Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::in
   PLUMBLINE_TRY(write_whole(file, merged));
   remove_parts(layout, step);
   return {};
+}
+
+void aggregate_left_snapshots(const RunLayout& layout, std::int64_t probe_rows) {
+  std::error_code ignored;
+  for (const auto& [step, parts] : parts_in(layout)) {
+    bool whole = fs::exists(layout.snapshot(step), ignored);
+    for (int world = 1; world <= parts && !whole; ++world)
+      whole = aggregate_snapshot(layout, step, world, probe_rows).has_value();
+    if (whole) remove_parts(layout, step);
+  }
 }
 
 Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step,

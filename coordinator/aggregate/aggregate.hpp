@@ -9,6 +9,9 @@ namespace plumbline {
 /// Merge the parts of the snapshot of `step` (workers' ranks 0…world-1) into snapshots/step-N.h5 and remove the parts.
 /// Does nothing when an earlier call merged them already.
 Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::int64_t probe_rows);
+/// The same, once nobody writes parts any more, for every step whose parts are all there: workers whose coordinator was
+/// killed go on to later steps, and the next one was not told of theirs. What is not whole stays as it is.
+void aggregate_left_snapshots(const RunLayout& layout, std::int64_t probe_rows);
 /// Reads the evaluations of step 0 and of `final_step` (rows that have an output in both are compared), judges every
 /// output, writes evaluation/judged.json (judged.hpp) and then evaluation/summary.json (its numbers: summary.hpp,
 /// probe.hpp). The runs that the configuration compares with are judged on the same rows. `weights_sha256` is of the

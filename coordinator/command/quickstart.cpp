@@ -15,6 +15,7 @@
 #include "coordinator/command/options.hpp"
 #include "coordinator/command/progress_line.hpp"
 #include "coordinator/curate/curate.hpp"
+#include "coordinator/launch/launch.hpp"
 #include "coordinator/refine/refine.hpp"
 #include "coordinator/report/verdict.hpp"
 #include "coordinator/serve/run.hpp"
@@ -237,7 +238,7 @@ void add_quickstart(CLI::App& app, CommandBody& body) {
       ->capture_default_str();
   command->add_option("--workers", options->workers, "Workers to train on")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, kMostWorkers));
   command
       ->add_option("--sources", options->sources,
                    "Training pairs that the base model answers; 0: all. Fewer make it quicker, and worse")

@@ -9,6 +9,7 @@
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/options.hpp"
 #include "coordinator/journal/journal.hpp"
+#include "coordinator/launch/launch.hpp"
 
 namespace plumbline {
 namespace {
@@ -97,7 +98,7 @@ void add_resume(CLI::App& app, CommandBody& body) {
   command
       ->add_option("--workers", options->workers,
                    "Workers for this start; any number up to train.lanes, the weights are the same")
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, kMostWorkers));
   command->add_option("--launcher", options->launcher, "Who starts the workers, for this start")
       ->check(CLI::IsMember({"auto", "local", "mpirun", "srun", "external"}));
   command

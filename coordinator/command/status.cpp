@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <string>
 
 #include "common/wire/client.hpp"
 #include "coordinator/command/command.hpp"
@@ -19,24 +20,24 @@ constexpr std::chrono::milliseconds kAnswer{10'000};
 
 struct StatusOptions {
   std::string run;
-  bool json = false, watch = false;
+  bool json = false, watch = false, all = false;
 };
 
 /// The coordinator's answer; an environment error when none serves the run.
-Result<Json> ask_coordinator(const RunLayout& layout) {
+Result<Json> ask_coordinator(const RunLayout& layout, bool all) {
   Hello hello;
   hello.role = Role::kClient;
   PLUMBLINE_ASSIGN(ControlClient client, ControlClient::connect(layout.root(), std::move(hello), kAnswer));
-  PLUMBLINE_TRY(client.send(StatusRequest{}));
+  PLUMBLINE_TRY(client.send(StatusRequest{all}));
   PLUMBLINE_ASSIGN(auto answer, client.receive(kAnswer));
   auto* reply = answer ? std::get_if<StatusReply>(&*answer) : nullptr;
   if (reply == nullptr) return environment_error("the coordinator did not answer", layout.root().string());
   return Result<Json>(boost::system::in_place_value, std::move(reply->status));
 }
 
-Result<Json> look(const RunLayout& layout) {
+Result<Json> look(const RunLayout& layout, bool all) {
   if (can_be_asked(layout)) {
-    auto answer = ask_coordinator(layout);
+    auto answer = ask_coordinator(layout, all);
     // A coordinator that is gone, or goes meanwhile, leaves the directory to tell; a refusal is for the person to hear.
     if (answer.has_value() || answer.error().code == ErrorCode::kUsage) return answer;
   }
@@ -59,9 +60,9 @@ Status run_status(const StatusOptions& options) {
   if (options.watch) {
     std::signal(SIGPIPE, SIG_IGN);  // `plumbline status RUN --watch | head` ends quietly.
     return watch_run(
-        layout, [&] { return look(layout); }, options.json);
+        layout, [&] { return look(layout, options.all); }, options.json);
   }
-  PLUMBLINE_ASSIGN(const Json status, look(layout));
+  PLUMBLINE_ASSIGN(const Json status, look(layout, options.all));
   return print(status, options.json);
 }
 
@@ -72,6 +73,8 @@ void add_status(CLI::App& app, CommandBody& body) {
   auto options = std::make_shared<StatusOptions>();
   command->add_option("RUN", options->run, "Run directory, or the id of its Slurm job")->required();
   command->add_flag("--json", options->json, "Print one JSON object (with --watch: a line whenever something changed)");
+  command->add_flag("--all", options->all,
+                    "List every worker, where a run has more than " + std::to_string(kMostListed));
   command->add_flag("--watch", options->watch,
                     "Show progress, losses, workers and events until the run ends or Ctrl-C: redrawn in place on a "
                     "terminal, else a line whenever something changed");

@@ -9,6 +9,7 @@
 #include "common/core/files.hpp"
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/options.hpp"
+#include "coordinator/launch/launch.hpp"
 #include "coordinator/submit/batch_script.hpp"
 #include "coordinator/submit/job_record.hpp"
 #include "coordinator/submit/slurm.hpp"
@@ -216,7 +217,7 @@ void add_submit(CLI::App& app, CommandBody& body) {
   command
       ->add_option("--workers-per-node", options->workers,
                    "Workers of each node; by default as many as GPUs, or the configuration's workers.count in all")
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, kMostWorkers));
   command->add_option("--time", options->time, "Time limit, as Slurm writes it: 90 (minutes), 8:00:00, 2-12");
   command->add_option("--partition", options->partition, "Partition");
   command->add_option("--account", options->account, "Account");

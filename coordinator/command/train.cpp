@@ -5,6 +5,7 @@
 
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/options.hpp"
+#include "coordinator/launch/launch.hpp"
 
 namespace plumbline {
 namespace {
@@ -55,7 +56,7 @@ void add_train(CLI::App& app, CommandBody& body) {
   command->add_option("--data", options->data,
                       "Dataset folder made by `plumbline curate`, instead of the configuration's");
   command->add_option("--workers", options->workers, "Workers, instead of the configuration's workers.count")
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, kMostWorkers));
   command
       ->add_option("--launcher", options->launcher,
                    "Who starts the workers: auto, local, mpirun, srun (inside a Slurm job), external (you do)")

@@ -7,6 +7,7 @@
 
 #include "common/core/utf8.hpp"
 #include "coordinator/inspect/table.hpp"
+#include "coordinator/serve/status.hpp"
 
 namespace plumbline {
 namespace {
@@ -100,6 +101,7 @@ std::vector<std::string> norm_lines(const Json& status, const LossCurves& losses
 
 std::vector<std::string> worker_lines(const Json& status) {
   std::vector<std::string> lines;
+  if (std::string crowd = crowd_text(status); !crowd.empty()) lines.push_back(printable(crowd));
   for (const Json& worker : member(status, "workers")) {
     std::string line = fmt::format("rank {}  {}  {}", whole_of(member(worker, "rank")), text_of(member(worker, "host")),
                                    text_of(member(worker, "phase")));
@@ -178,6 +180,7 @@ std::string event_text(const JournalEntry& event) {
 Json without_clocks(Json status) {
   if (!status.is_object()) return status;
   status.erase("uptime_seconds");
+  if (!crowd_text(status).empty()) status.erase("workers");  // Those who are listed are others at each look.
   if (const auto workers = status.find("workers"); workers != status.end() && workers->is_array())
     for (Json& worker : *workers)
       for (const char* clock : {"seconds_since_heartbeat", "lane_seconds", "waits_in"})

@@ -25,7 +25,10 @@ constexpr int kAttempts = 5;
 constexpr std::chrono::milliseconds kBetweenAttempts{10};
 
 Error system_error_at(const fs::path& path, const char* what) {
-  return run_error(fmt::format("{}: {}", what, std::strerror(errno)), path.string());
+  const int error = errno;
+  const std::string message = fmt::format("{}: {}", what, std::strerror(error));
+  if (error == EROFS) return environment_error(message, path.string(), "Have the file system mounted for writing.");
+  return run_error(message, path.string());
 }
 
 Error held_by_another(const RunLayout& layout) {

@@ -23,6 +23,8 @@
 
 namespace plumbline {
 
+inline constexpr int kMostWorkers = 16'384;  ///< of a run: as many as train.lanes may be
+
 /// How a group's process ended.
 struct GroupExit {
   int status = 0;           ///< exit status; 128 + signal when a signal ended it

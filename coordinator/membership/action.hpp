@@ -1,6 +1,7 @@
 // What decide() wants done. The shell carries actions out in order; `reason` is what it logs.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -46,12 +47,13 @@ struct Welcome {
   Generation generation;
   bool under_way = false;
 };
-/// To a welcomed worker, at the beginning of a generation. The message's resume_from and key are for the shell to fill
-/// in: it knows where checkpoints lie, and a secret.
+/// To a welcomed worker, at the beginning of a generation. The message's mesh, resume_from and key are for the shell to
+/// fill in: all ranks have the same mesh (elastic; otherwise null), and it knows where checkpoints lie, and a secret.
 struct Assign {
   ConnectionId connection;
   std::optional<Step> resume_from;
   Assignment assignment;
+  std::shared_ptr<const std::vector<std::string>> mesh;
 };
 /// To a welcomed worker.
 struct Send {
@@ -64,16 +66,19 @@ struct Drop {
   std::optional<Failed> farewell;
 };
 
-/// Verify the parts off the loop, write the manifest, rename; answer CheckpointStored or CheckpointNotStored.
+/// Verify the parts that this generation wrote off the loop, write the manifest, rename; answer CheckpointStored or
+/// CheckpointNotStored.
 struct StoreCheckpoint {
   CheckpointManifest manifest;
+  Generation generation;
 };
 /// Find, off the loop, the newest committed checkpoint that is what it was when it was committed, and set newer ones
 /// aside; answer CheckpointVerified or NoCheckpointVerifies.
 struct VerifyCheckpoint {};
-/// Remove checkpoints that are older than those to keep.
+/// Remove checkpoints that are older than those to keep, and what generations before this one left half written.
 struct PruneCheckpoints {
   Step newest;
+  Generation generation;
 };
 /// Merge the parts off the loop; answer SnapshotAggregated.
 struct AggregateSnapshot {

@@ -60,7 +60,7 @@ void Transition::on(const event::Tick&) {
     case GroupPhase::kEnding:
       if (!state_.exited && state_.end_asked && !state_.killed && now_ - state_.end_asked_at > facts_.terminate_grace)
         end_group("the group did not end when asked", /*by_force=*/true);
-      if (state_.exited && connected() > 0 && now_ - state_.exited_at > facts_.drain_grace) drop_orphans();
+      if (state_.exited && now_ - state_.exited_at > facts_.drain_grace && anyone_connected()) drop_orphans();
       return;
   }
 }
@@ -77,10 +77,18 @@ void Transition::drop_orphans() {
           "the workers have ended, worker " + std::to_string(number) + " is still there", Tone::kWarning);
 }
 
-int Transition::connected() const {
+/// Looks on from where someone was found last: while thousands go one after the other, nobody is passed over twice.
+bool Transition::anyone_connected() {
   const auto is_connected = [](const auto& m) { return m.second.connected; };
-  return static_cast<int>(std::count_if(state_.members.begin(), state_.members.end(), is_connected) +
-                          std::count_if(state_.newcomers.begin(), state_.newcomers.end(), is_connected));
+  const auto begin = state_.members.begin(), end = state_.members.end();
+  const auto from = state_.members.lower_bound(state_.seen_connected);
+  auto found = std::find_if(from, end, is_connected);
+  if (found == end) {
+    found = std::find_if(begin, from, is_connected);
+    if (found == from) return std::any_of(state_.newcomers.begin(), state_.newcomers.end(), is_connected);
+  }
+  state_.seen_connected = found->first;
+  return true;
 }
 
 std::string Transition::rank_name(int rank) const {

@@ -76,7 +76,8 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
   member.connection = came.connection;
   member.host = hello.host, member.pid = hello.pid, member.fingerprint = hello.fingerprint;
   member.number = hello.rank, member.mesh = hello.mesh;
-  member.last_heard = now_;
+  member.last_heard = member.moved_at = now_;
+  state_.found_at[came.connection] = hello.rank;
   const bool under_way = state_.phase != GroupPhase::kGathering || (state_.adopting && !member.adopted);
   act(action::Welcome{came.connection, state_.generation, under_way}, "let " + worker_name(hello.rank, member) + " in");
   note(worker_name(hello.rank, member) + " has come");
@@ -86,7 +87,9 @@ void Transition::admit_newcomer(const event::WorkerCame& came) {
 void Transition::newcomer_said(Member& newcomer, const Message& message) {
   newcomer.last_heard = now_;
   if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
+    take_note(newcomer, *heartbeat);
     newcomer.phase = heartbeat->phase.substr(0, 40);
+    newcomer.step = heartbeat->step;
   } else if (const auto* ready = std::get_if<Ready>(&message)) {
     if (ready->step >= 0 && !newcomer.adopted)
       return act(action::Drop{newcomer.connection, std::nullopt},
@@ -182,7 +185,8 @@ void Transition::lose_newcomer(int number, const std::string& reason) {
 
 // --- the next generation
 
-/// Something that no checkpoint has. (Who comes back after a long time may hold an older step than the newest commit.)
+/// Something that no checkpoint has. Who comes back after a long time may hold an older step than the newest commit,
+/// and so may ranks without a part in it, where those that wrote it are gone.
 bool Transition::holds_state(const Member& member) const {
   return member.ready && member.ready->step >= committed_step();
 }
@@ -219,36 +223,41 @@ void Transition::fail_when_too_few() {
 void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
+  const auto takes_part = [](const auto& m) { return m.second.ready && !m.second.failed; };
   if (state_.adopting) {
+    const bool in_time = now_ - state_.phase_since <= facts_.adopt_timeout;
+    if (in_time && std::ssize(state_.newcomers) < facts_.orphans) return;
     // Who was in no generation yet holds nothing that is worth waiting for.
     const auto ready = std::count_if(state_.newcomers.begin(), state_.newcomers.end(),
                                      [](const auto& m) { return m.second.ready || !m.second.adopted; });
-    if (ready < facts_.orphans && now_ - state_.phase_since <= facts_.adopt_timeout) return;
+    if (in_time && ready < facts_.orphans) return;
     adopt_no_more();
   }
-  std::vector<Member> workers;
   bool anyone_holds_state = false;
   for (const auto& [rank, member] : state_.members) {
     if (!member.ready) return;
     anyone_holds_state = anyone_holds_state || holds_state(member);
-    workers.push_back(member);
   }
-  for (const auto& [number, member] : state_.newcomers) {
-    if (!member.ready || member.failed) continue;
-    anyone_holds_state = anyone_holds_state || holds_state(member);
-    workers.push_back(member);
-  }
+  if (!anyone_holds_state && state_.assigned)  // before, nobody can
+    anyone_holds_state = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
+                                     [&](const auto& m) { return takes_part(m) && holds_state(m.second); });
   if (state_.stop_requested && !anyone_holds_state) return stop_unless_someone_may_hold_state();
-  if (workers.empty()) return;
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
                                 ? static_cast<std::size_t>(state_.stop_requested ? 1 : facts_.min_workers)
                                 : std::max(std::min(state_.processes.size(), static_cast<std::size_t>(facts_.workers)),
                                            static_cast<std::size_t>(facts_.min_workers));
-  if (workers.size() >= least) return regroup(std::move(workers));
+  std::size_t workers = state_.members.size() + state_.newcomers.size();
+  for (const auto& newcomer : state_.newcomers) {
+    // This is asked after whatever anybody says: while thousands come, the first that is missing is answer enough.
+    if (workers < least && !anyone_holds_state) return;
+    if (!takes_part(newcomer)) --workers;
+  }
+  if (workers == 0) return;
+  if (workers >= least) return regroup();
   if (!anyone_holds_state || state_.waits_for_more) return;
   state_.waits_for_more = true;
-  note(count_of(workers.size()) + " of at least " + std::to_string(facts_.min_workers) +
+  note(count_of(workers) + " of at least " + std::to_string(facts_.min_workers) +
            " are there: training waits for others",
        Tone::kWarning);
 }
@@ -262,8 +271,13 @@ void Transition::stop_unless_someone_may_hold_state() {
   end_group("nobody holds anything that a checkpoint does not");
 }
 
-void Transition::regroup(std::vector<Member> workers) {
-  const auto step_of = [](const Member& member) { return member.ready->step; };
+/// With every member and every newcomer that is ready.
+void Transition::regroup() {
+  std::vector<Member> workers;
+  for (const auto& [rank, member] : state_.members) workers.push_back(member);
+  for (const auto& [number, member] : state_.newcomers)
+    if (member.ready && !member.failed) workers.push_back(member);
+  const auto step_of = [](const Member& member) { return member.ready ? member.ready->step : -1; };
   // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
   std::stable_sort(workers.begin(), workers.end(), [&](const Member& a, const Member& b) {
     return step_of(a) != step_of(b) ? step_of(a) > step_of(b) : a.number < b.number;
@@ -286,7 +300,9 @@ void Transition::regroup(std::vector<Member> workers) {
     }
     worker.ready.reset();
     worker.finished = false;
-    state_.members.emplace(static_cast<int>(state_.members.size()), std::move(worker));
+    const int rank = static_cast<int>(state_.members.size());
+    state_.found_at[worker.connection] = rank;
+    state_.members.emplace(rank, std::move(worker));
   }
   begin_generation(newest, from_files ? -1 : 0);
 }
@@ -306,8 +322,8 @@ void Transition::grow_when_possible() {
 
 /// For a worker that computes: as long as that has ever taken. A wait ends at once.
 std::chrono::milliseconds Transition::leaving_time(const Member& member) const {
-  if (!member.waits_in.empty()) return facts_.regroup_timeout;
-  return std::max(facts_.regroup_timeout, learned_patience(member.phase).value_or(facts_.regroup_timeout));
+  if (!member.beat.waits_in.empty()) return facts_.regroup_timeout;
+  return std::max(facts_.regroup_timeout, learned_patience(member.beat.phase).value_or(facts_.regroup_timeout));
 }
 
 void Transition::look_for_silence() {
@@ -315,25 +331,56 @@ void Transition::look_for_silence() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(now_ - member.last_heard);
   };
   const auto seconds = [](std::chrono::milliseconds time) { return std::to_string(time.count() / 1000) + " s"; };
-  const auto members = state_.members;
-  for (const auto& [rank, member] : members) {
+  const auto why_lost = [&](const Member& member) -> std::optional<std::string> {
+    if (silence_of(member) > facts_.worker_timeout)
+      return "nothing was heard from it for " + seconds(silence_of(member));
+    const SteadyTime since = std::max(state_.phase_since, member.moved_at);
+    if (state_.phase == GroupPhase::kRegrouping && !member.ready && now_ - since > leaving_time(member))
+      return "it did not leave the generation within " + seconds(leaving_time(member));
+    return std::nullopt;
+  };
+  const auto why_newcomer_lost = [&](const Member& member) -> std::optional<std::string> {
+    if (silence_of(member) > facts_.worker_timeout)
+      return "nothing was heard from it for " + seconds(silence_of(member));
+    if (hangs(member)) return "it does not get on in the stage \"" + member.beat.phase + "\"";
+    if (member.adopted && !member.ready && now_ - member.moved_at > leaving_time(member))
+      return "it did not leave its generation within " + seconds(leaving_time(member));
+    return std::nullopt;
+  };
+  std::vector<int> silent;
+  for (const auto& [rank, member] : state_.members)
+    if (why_lost(member)) silent.push_back(rank);
+  for (const int rank : silent) {
     if (!state_.members.contains(rank) || state_.all_finished) continue;
-    if (silence_of(member) > facts_.worker_timeout)
-      lose_worker(rank, "nothing was heard from it for " + seconds(silence_of(member)));
-    else if (state_.phase == GroupPhase::kRegrouping && !member.ready &&
-             now_ - std::max(state_.phase_since, member.moved_at) > leaving_time(member))
-      lose_worker(rank, "it did not leave the generation within " + seconds(leaving_time(member)));
+    if (const auto why = why_lost(state_.members.at(rank))) lose_worker(rank, *why);
   }
-  const auto newcomers = state_.newcomers;
-  for (const auto& [number, member] : newcomers)
-    if (silence_of(member) > facts_.worker_timeout)
-      lose_newcomer(number, "nothing was heard from it for " + seconds(silence_of(member)));
+  silent.clear();
+  for (const auto& [number, member] : state_.newcomers)
+    if (why_newcomer_lost(member)) silent.push_back(number);
+  for (const int number : silent)
+    if (const auto found = state_.newcomers.find(number); found != state_.newcomers.end())
+      if (const auto why = why_newcomer_lost(found->second)) lose_newcomer(number, *why);
+  kill_who_does_not_come();
+}
+
+void Transition::kill_who_does_not_come() {
+  const auto is_late = [&](const auto& process) { return now_ - process.second > facts_.join_timeout; };
+  if (std::none_of(state_.processes.begin(), state_.processes.end(), is_late)) return;
+  const std::set<int> come = numbers_of_members();
   for (auto& [number, launched] : state_.processes) {
-    if (member_of_number(number) != nullptr || now_ - launched <= facts_.join_timeout) continue;
+    if (now_ - launched <= facts_.join_timeout || come.contains(number) || state_.newcomers.contains(number)) continue;
     launched = now_;
     act(action::KillWorker{number},
-        "worker " + std::to_string(number) + " did not come within " + seconds(facts_.join_timeout), Tone::kWarning);
+        "worker " + std::to_string(number) + " did not come within " +
+            std::to_string(facts_.join_timeout.count() / 1000) + " s",
+        Tone::kWarning);
   }
+}
+
+std::set<int> Transition::numbers_of_members() const {
+  std::set<int> numbers;
+  for (const auto& [rank, member] : state_.members) numbers.insert(member.number);
+  return numbers;
 }
 
 // --- the end
@@ -344,8 +391,9 @@ void Transition::dismiss_all() {
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss " + rank_name(rank));
   for (const auto& [number, member] : state_.newcomers)
     if (member.connected) act(action::Send{member.connection, Dismissal{}}, "dismiss worker " + std::to_string(number));
+  const std::set<int> members = numbers_of_members();
   for (const auto& [number, launched] : state_.processes) {
-    if (member_of_number(number) == nullptr)
+    if (!members.contains(number) && !state_.newcomers.contains(number))
       act(action::KillWorker{number}, "worker " + std::to_string(number) + " comes too late");
   }
 }

@@ -54,9 +54,9 @@ void Transition::end_group(const std::string& reason, bool by_force) {
     return;
   }
   // A group that a person started is not ours to signal: without its coordinator it ends by itself.
+  note("ending the workers: " + reason);
   for (const auto& [rank, member] : state_.members)
-    if (member.connected)
-      act(action::Drop{member.connection, std::nullopt}, "ending the workers: " + reason, Tone::kInfo);
+    if (member.connected) act(action::Drop{member.connection, std::nullopt}, "ending " + rank_name(rank));
 }
 
 /// Workers that wait for their welcome learn that there will be none.
@@ -90,6 +90,7 @@ void Transition::lose(int rank, const std::string& reason) {
 
 void Transition::on(const event::ConnectionLost& lost) {
   const std::optional<Place> place = place_of(lost.connection);
+  state_.found_at.erase(lost.connection);
   if (!place) return;
   Member& member = *place->member;
   const int rank = place->rank;
@@ -98,11 +99,11 @@ void Transition::on(const event::ConnectionLost& lost) {
     if (!has_group() || state_.all_finished) return;
     return rank < 0 ? lose_newcomer(member.number, lost.reason) : lose_worker(rank, lost.reason);
   }
-  const bool is_consequence = lost_after_a_failure();
+  // The search comes last: where thousands go at once, it is of the first one alone.
+  const bool expected = member.finished || member.failed || state_.end_asked || state_.cause || lost_after_a_failure();
   member.connected = false;
-  const bool expected = member.finished || member.failed || is_consequence || state_.end_asked || state_.cause;
   if (!expected) lose(rank, lost.reason);
-  if (!facts_.supervised && has_group() && connected() == 0) enter(GroupPhase::kEnding);
+  if (!facts_.supervised && has_group() && !anyone_connected()) enter(GroupPhase::kEnding);
 }
 
 void Transition::on(const event::GroupExited& exited) {
@@ -129,7 +130,7 @@ void Transition::on(const event::RecordFailed& failed) { fail(failed.error); }
 /// Nothing of the group is left and nothing of what it wrote is being worked on.
 void Transition::conclude_when_gone() {
   if (state_.phase != GroupPhase::kEnding) return;
-  const bool gone = connected() == 0 && (!facts_.supervised || state_.exited);
+  const bool gone = (!facts_.supervised || state_.exited) && !anyone_connected();
   const bool settled = state_.storing.empty() && state_.aggregating.empty() && !state_.verifying;
   if (gone && settled) conclude();
 }

@@ -24,10 +24,12 @@ std::string seconds(milliseconds time) { return std::to_string(time.count() / 10
 
 /// Is it one of those of which we know whether it gets on?
 bool is_watched(const Member& member) {
-  return member.connected && !member.finished && !member.failed && member.work != 0;
+  return member.connected && !member.finished && !member.failed && member.beat.work != 0;
 }
 
-bool waits_in_call(const Member& member) { return !member.waits_in.empty() && member.waits_in != kCoordinator; }
+bool waits_in_call(const Member& member) {
+  return !member.beat.waits_in.empty() && member.beat.waits_in != kCoordinator;
+}
 
 }  // namespace
 
@@ -49,18 +51,23 @@ milliseconds Transition::patience(const std::string& stage) const {
 
 /// Compares a heartbeat with the one before.
 void Transition::take_note(Member& member, const Heartbeat& heartbeat) {
-  const bool got_on = heartbeat.work != member.work || heartbeat.calls != member.calls ||
-                      heartbeat.waits_in != member.waits_in || heartbeat.phase != member.phase ||
-                      heartbeat.step != member.step;
+  const Heartbeat before = std::exchange(member.beat, heartbeat);
+  const bool got_on = heartbeat.work != before.work || heartbeat.calls != before.calls ||
+                      heartbeat.waits_in != before.waits_in || heartbeat.phase != before.phase ||
+                      heartbeat.step != before.step;
   if (got_on) {
-    if (member.work != 0 && member.waits_in.empty()) learn(member.phase, between(member.moved_at, now_));
-    if (member.work != 0) learn(kWholeGroup, between(state_.group_moved_at, now_));
+    if (before.work != 0 && before.waits_in.empty()) learn(before.phase, between(member.moved_at, now_));
+    if (before.work != 0) learn(kWholeGroup, between(state_.group_moved_at, now_));
     member.moved_at = state_.group_moved_at = now_;
     if (std::exchange(member.hung_at, std::nullopt))
       note("worker " + std::to_string(member.number) + " on " + member.host + " gets on again");
   }
-  member.work = heartbeat.work, member.calls = heartbeat.calls;
-  member.waits_in = heartbeat.waits_in, member.waits_for = heartbeat.waits_for;
+}
+
+/// It neither gets on nor waits for anybody.
+bool Transition::hangs(const Member& member) const {
+  return is_watched(member) && member.beat.waits_in.empty() &&
+         between(member.moved_at, now_) > patience(member.beat.phase);
 }
 
 void Transition::look_for_hangs() {
@@ -70,8 +77,8 @@ void Transition::look_for_hangs() {
     if (member.hung_at && now_ - *member.hung_at > facts_.stacks_grace)
       return give_up_hung(rank, "it did not write its stacks");
     const milliseconds still = between(member.moved_at, now_);
-    if (!member.hung_at && member.waits_in.empty() && still > patience(member.phase))
-      suspect(rank, "it does not get on in the stage \"" + member.phase + "\" since " + seconds(still));
+    if (!member.hung_at && hangs(member))
+      suspect(rank, "it does not get on in the stage \"" + member.beat.phase + "\" since " + seconds(still));
   }
   look_at_waiting();
 }
@@ -82,9 +89,10 @@ void Transition::look_at_waiting() {
   const Member& any = state_.members.begin()->second;
   const std::string since = seconds(between(state_.group_moved_at, now_));
   if (const auto rank = rank_at_fault())
-    return suspect(*rank, "since " + since + " all workers wait in collective calls, and for this one");
-  const std::string what = "no worker gets on since " + since + ": all wait in the collective call \"" + any.waits_in +
-                           "\", number " + std::to_string(any.calls);
+    return suspect(*rank, "since " + since + " nobody gets on: all others wait for it");
+  const std::string what = "no worker gets on since " + since + ": all wait, rank " +
+                           std::to_string(state_.members.begin()->first) + " in \"" + any.beat.waits_in + "\" after " +
+                           std::to_string(any.beat.calls) + " collective calls";
   learn(kWholeGroup, 2 * patience(kWholeGroup) / facts_.hang_factor);
   note(what, Tone::kWarning);
   if (facts_.elastic) return begin_regrouping(what);
@@ -92,11 +100,18 @@ void Transition::look_at_waiting() {
   end_group("no worker gets on");
 }
 
+/// Nothing is being done for which a worker would wait.
+bool Transition::owes_nothing() const {
+  return state_.storing.empty() && state_.aggregating.empty() && !state_.verifying;
+}
+
+/// Who waits for the coordinator, which owes it nothing, stands still like who waits in a call.
 bool Transition::has_stood_still() const {
   bool any = false;
   for (const auto& [rank, member] : state_.members) {
     if (!member.connected || member.finished) continue;
-    if (!is_watched(member) || !waits_in_call(member) || member.hung_at) return false;
+    if (!is_watched(member) || member.beat.waits_in.empty() || member.hung_at) return false;
+    if (!waits_in_call(member) && !owes_nothing()) return false;
     any = true;
   }
   return any && between(state_.group_moved_at, now_) > patience(kWholeGroup);
@@ -108,8 +123,8 @@ std::optional<int> Transition::rank_at_fault() const {
   std::map<int, int> waited_for;
   for (const auto& [rank, member] : state_.members) {
     if (!is_watched(member)) continue;
-    calls.emplace_back(member.calls, rank);
-    for (const int other : member.waits_for)
+    calls.emplace_back(member.beat.calls, rank);
+    for (const int other : member.beat.waits_for)
       if (other != rank && state_.members.contains(other)) ++waited_for[other];
   }
   std::sort(calls.begin(), calls.end());
@@ -129,8 +144,9 @@ void Transition::suspect(int rank, const std::string& how) {
   Member& member = state_.members.at(rank);
   member.hung_at = now_;
   member.hung_how =
-      how + (member.calls == 0 ? "" : "; its newest collective call is number " + std::to_string(member.calls));
-  if (!member.waits_in.empty()) member.hung_how += ", \"" + member.waits_in + "\", in which it still is";
+      how +
+      (member.beat.calls == 0 ? "" : "; its newest collective call is number " + std::to_string(member.beat.calls));
+  if (!member.beat.waits_in.empty()) member.hung_how += ", \"" + member.beat.waits_in + "\", in which it still is";
   act(action::Send{member.connection, StacksRequest{member.hung_how}},
       rank_name(rank) + " hangs: " + member.hung_how + "; asking for its stacks", Tone::kWarning);
 }
@@ -138,7 +154,7 @@ void Transition::suspect(int rank, const std::string& how) {
 void Transition::give_up_hung(int rank, const std::string& stacks) {
   const Member member = state_.members.at(rank);
   // Was this too early, the next one has longer.
-  const std::string stage = member.waits_in.empty() ? member.phase : kWholeGroup;
+  const std::string stage = member.beat.waits_in.empty() ? member.beat.phase : kWholeGroup;
   learn(stage, 2 * patience(stage) / facts_.hang_factor);
   const std::string reason = "it hangs (" + member.hung_how + "; " + stacks + ")";
   if (facts_.elastic) return lose_worker(rank, reason);

@@ -108,11 +108,12 @@ void Transition::on(const event::WorkerCame& came) {
     if (!facts_.supervised) state_.phase_since = now_;  // From now on the others are waited for.
   }
   state_.members[hello.rank] = member_of(came, now_);
+  state_.found_at[came.connection] = hello.rank;
   act(action::Welcome{came.connection, state_.generation}, "let " + rank_name(hello.rank) + " in");
   note(rank_name(hello.rank) + " has come, " + std::to_string(state_.members.size()) + " of " +
        std::to_string(state_.world) +
        (hello.world == facts_.workers ? "" : " (the configuration says " + std::to_string(facts_.workers) + ")"));
-  if (auto conflict = fingerprint_conflict()) return fail(std::move(*conflict));
+  if (auto conflict = fingerprint_conflict(hello.rank)) return fail(std::move(*conflict));
   assign_when_ready();
 }
 
@@ -122,14 +123,14 @@ void Transition::assign_when_ready() {
     begin_generation(committed_step(), /*source=*/-1);
 }
 
-/// Bits are promised for one way of computing: all ranks' and every generation's.
-std::optional<Error> Transition::fingerprint_conflict() const {
-  const std::string& expected =
-      state_.fingerprint.empty() ? state_.members.begin()->second.fingerprint : state_.fingerprint;
-  for (const auto& [rank, member] : state_.members) {
-    if (member.fingerprint != expected) return fingerprint_error(rank_name(rank), member.fingerprint, expected);
-  }
-  return std::nullopt;
+/// Bits are promised for one way of computing: all ranks' and every generation's. Those who came before `rank` agree.
+std::optional<Error> Transition::fingerprint_conflict(int rank) const {
+  const Member& member = state_.members.at(rank);
+  auto other = state_.members.begin();
+  if (other->first == rank && std::next(other) != state_.members.end()) ++other;
+  const std::string& expected = state_.fingerprint.empty() ? other->second.fingerprint : state_.fingerprint;
+  if (member.fingerprint == expected) return std::nullopt;
+  return fingerprint_error(rank_name(rank), member.fingerprint, expected);
 }
 
 Error Transition::fingerprint_error(const std::string& who, const std::string& fingerprint,
@@ -182,8 +183,11 @@ void Transition::begin_generation(std::int64_t start, int source) {
   assignment.measured = state_.measured;
   assignment.pictured = state_.pictured;
   if (state_.shares != even_shares(state_.world, facts_.lanes)) assignment.shares = state_.shares;
-  if (facts_.elastic)
-    for (const auto& [rank, member] : state_.members) assignment.mesh.push_back(member.mesh);
+  std::shared_ptr<std::vector<std::string>> mesh;
+  if (facts_.elastic) {
+    mesh = std::make_shared<std::vector<std::string>>();
+    for (const auto& [rank, member] : state_.members) mesh->push_back(member.mesh);
+  }
   const std::optional<Step> resume =
       state_.checkpoint && from_files ? std::optional(state_.checkpoint->step) : std::nullopt;
   for (auto& [rank, member] : state_.members) {
@@ -192,7 +196,7 @@ void Transition::begin_generation(std::int64_t start, int source) {
     member.moved_at = now_;
     member.hung_at.reset();
     assignment.rank = rank;
-    act(action::Assign{member.connection, resume, assignment}, "assignment of " + rank_name(rank));
+    act(action::Assign{member.connection, resume, assignment, mesh}, "assignment of " + rank_name(rank));
   }
   note((facts_.elastic ? "generation " + std::to_string(state_.generation.value()) + " begins with "
                        : std::string("all ")) +

@@ -90,7 +90,8 @@ void Transition::forgive_losses() {
 
 /// Once there is a step: then what a spare prepares for is known to work, and what it needs is there.
 void Transition::launch_spares() {
-  if (std::exchange(state_.spares_launched, true) || state_.stop_requested) return;
+  if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
+  if (std::exchange(state_.spares_launched, true)) return;
   for (int number = facts_.workers; number < facts_.workers + facts_.spares; ++number)
     if (!state_.processes.contains(number)) launch(number, "it is a spare", /*again=*/false);
 }

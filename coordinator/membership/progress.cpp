@@ -42,7 +42,10 @@ void Transition::on(const event::WorkerSaid& said) {
   if (place->rank < 0) return newcomer_said(*place->member, said.message);
   place->member->last_heard = now_;
   const bool failed = std::holds_alternative<Failed>(said.message);
-  if (is_old && !failed) return;  // Said before it had read its assignment to the present one.
+  if (is_old && !failed) {  // Said before it had read its assignment to the present one.
+    if (const auto* heartbeat = std::get_if<Heartbeat>(&said.message)) take_note(*place->member, *heartbeat);
+    return;
+  }
   if (!state_.assigned && !failed && !std::holds_alternative<Heartbeat>(said.message))
     return violation(speaker, "it says " + message_name(said.message) + " before it has its assignment");
   std::visit([&](const auto& message) { heard(speaker, message); }, said.message);
@@ -51,17 +54,22 @@ void Transition::on(const event::WorkerSaid& said) {
 /// The search is for those who moved: in a group of thousands it would cost more than all else that a heartbeat does.
 std::optional<Transition::Place> Transition::place_of(ConnectionId connection) {
   const auto is_it = [&](const Member& member) { return member.connected && member.connection == connection; };
-  if (const auto guess = state_.found_at.find(connection); guess != state_.found_at.end())
+  if (const auto guess = state_.found_at.find(connection); guess != state_.found_at.end()) {
     if (const auto found = state_.members.find(guess->second); found != state_.members.end() && is_it(found->second))
       return Place{found->first, &found->second};
-  if (state_.found_at.size() > 2 * state_.members.size()) state_.found_at.clear();
+    const auto newcomer = state_.newcomers.find(guess->second);
+    if (newcomer != state_.newcomers.end() && is_it(newcomer->second)) return Place{-1, &newcomer->second};
+  }
   for (auto& [rank, member] : state_.members) {
     if (!is_it(member)) continue;
     state_.found_at[connection] = rank;
     return Place{rank, &member};
   }
-  for (auto& [number, member] : state_.newcomers)
-    if (member.connected && member.connection == connection) return Place{-1, &member};
+  for (auto& [number, member] : state_.newcomers) {
+    if (!is_it(member)) continue;
+    state_.found_at[connection] = number;
+    return Place{-1, &member};
+  }
   return std::nullopt;
 }
 
@@ -129,9 +137,10 @@ void Transition::measured(const MeasuredRate& rate) {
   grant_all(*grant, reason);
 }
 
+/// Written beside training, which may be some steps further by now.
 void Transition::heard(const Speaker& speaker, const PartWritten& part) {
   if (part.step <= committed_step()) return note("a part of a step that is committed already", Tone::kQuiet);
-  if (part.step < state_.leases.newest() || part.step > state_.leases.end())
+  if (part.step < state_.leases.start() || part.step > state_.leases.end())
     return violation(speaker, "a checkpoint of step " + std::to_string(part.step) + " is not due");
   CheckpointParts& parts = state_.parts[part.step];
   const auto completes = parts.add(part);
@@ -141,7 +150,7 @@ void Transition::heard(const Speaker& speaker, const PartWritten& part) {
   manifest.step = Step(part.step);
   manifest.files = parts.files();
   state_.storing.insert(part.step);
-  act(action::StoreCheckpoint{std::move(manifest)},
+  act(action::StoreCheckpoint{std::move(manifest), state_.generation},
       "every part of the checkpoint of step " + std::to_string(part.step) + " is written");
 }
 
@@ -158,7 +167,7 @@ void Transition::on(const event::CheckpointStored& stored) {
       {{"step", stored.step}, {"weights_sha256", stored.weights_sha256}, {"generation", state_.generation.value()}});
   note("checkpoint of step " + std::to_string(stored.step) + " committed, weights " + stored.weights_sha256);
   send_all(Committed{stored.step, stored.weights_sha256}, "committed");
-  act(action::PruneCheckpoints{Step(stored.step)}, "older checkpoints");
+  act(action::PruneCheckpoints{Step(stored.step), state_.generation}, "older checkpoints");
   // A stop that came when the last lease was out already: the weights are safe now, the evaluation can be resumed.
   if (state_.stop_requested && state_.phase == GroupPhase::kTraining && !state_.leases.stops()) stop_training();
 }

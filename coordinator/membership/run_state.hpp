@@ -67,9 +67,7 @@ struct Member {
   std::int64_t step = 0;
   bool connected = true, finished = false, failed = false;
   // Does it get on? (hangs.cpp)
-  std::uint64_t work = 0, calls = 0;  ///< as in its newest heartbeat
-  std::string waits_in;               ///< …
-  std::vector<int> waits_for;         ///< …
+  Heartbeat beat;                     ///< its newest
   SteadyTime moved_at;                ///< when it last got on
   std::optional<SteadyTime> hung_at;  ///< when it was found to hang, and asked for its stacks
   std::string hung_how;               ///< what it was found to do
@@ -104,9 +102,12 @@ struct RunState {
 
   // The group.
   std::string group;
-  int world = 0;                         ///< 0 until the first worker came
-  std::map<int, Member> members;         ///< by rank
-  std::map<ConnectionId, int> found_at;  ///< the rank at which a connection was found last: a guess, to be checked
+  int world = 0;                  ///< 0 until the first worker came
+  std::map<int, Member> members;  ///< by rank
+  /// The rank (a newcomer's: the number) at which a connection was found last: a guess, to be checked. Of connections
+  /// that are not lost.
+  std::map<ConnectionId, int> found_at;
+  int seen_connected = 0;  ///< a rank whose connection was there when it was looked for last: where to look first
   SteadyTime phase_since;
   std::optional<EndCause> cause;
   std::optional<Error> failure;  ///< the first error that a worker reported

@@ -1,6 +1,7 @@
 // One call of decide() in the making: reads the event, changes the state, collects actions. Private to this room; what
 // each event does stands in joining.cpp, elastic.cpp, processes.cpp, progress.cpp, hangs.cpp, lanes.cpp and ending.cpp.
 #pragma once
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,7 +49,7 @@ class Transition {
   void assign_when_ready();
   void begin_generation(std::int64_t start, int source);
   [[nodiscard]] std::optional<Error> why_refused(const Hello& hello) const;
-  [[nodiscard]] std::optional<Error> fingerprint_conflict() const;
+  [[nodiscard]] std::optional<Error> fingerprint_conflict(int rank) const;
   [[nodiscard]] Error fingerprint_error(const std::string& who, const std::string& fingerprint,
                                         const std::string& expected) const;
 
@@ -82,10 +83,12 @@ class Transition {
   void fail_when_too_few();
   void regroup_when_ready();
   void stop_unless_someone_may_hold_state();
-  void regroup(std::vector<Member> workers);
+  void regroup();
   void grow_when_possible();
   void look_for_silence();
   [[nodiscard]] std::chrono::milliseconds leaving_time(const Member& member) const;
+  void kill_who_does_not_come();
+  [[nodiscard]] std::set<int> numbers_of_members() const;
   void dismiss_all();
   void conclude_elastic_when_gone();
 
@@ -109,6 +112,8 @@ class Transition {
   // hangs.cpp
   void take_note(Member& member, const Heartbeat& heartbeat);
   void look_for_hangs();
+  [[nodiscard]] bool hangs(const Member& member) const;
+  [[nodiscard]] bool owes_nothing() const;
   void suspect(int rank, const std::string& how);
   void give_up_hung(int rank, const std::string& stacks);
   void look_at_waiting();
@@ -146,7 +151,7 @@ class Transition {
     return state_.phase == GroupPhase::kGathering || state_.phase == GroupPhase::kTraining ||
            state_.phase == GroupPhase::kRegrouping;
   }
-  [[nodiscard]] int connected() const;
+  [[nodiscard]] bool anyone_connected();
   /// Of the newest committed checkpoint: where a group takes up training. 0: at the start model.
   [[nodiscard]] std::int64_t committed_step() const { return state_.checkpoint ? state_.checkpoint->step.value() : 0; }
   [[nodiscard]] std::string rank_name(int rank) const;

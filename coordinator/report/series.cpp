@@ -75,7 +75,8 @@ Json training_series(const std::vector<Json>& metrics) {
         if (value.is_number()) phases[name] += value.get<double>();
   }
   double in_phases = 0;
-  for (const auto& [name, value] : phases) in_phases += value;
+  for (const auto& [name, value] : phases)
+    if (name != "checkpoint") in_phases += value;  // That one is between two steps.
   if (seconds - in_phases > 0.005 * seconds && in_phases > 0) phases["other"] = seconds - in_phases;
   Json out = {{"steps", newest},
               {"lines", lines},

@@ -7,14 +7,30 @@
 namespace plumbline {
 
 namespace {
-constexpr std::size_t kOwnDescriptors = 128;  ///< files, the workers' pipes, HDF5
-}
+constexpr std::size_t kOwnDescriptors = 128;  ///< files, a static group's process, HDF5
+constexpr std::size_t kForClients = 16;
+constexpr std::size_t kPerProcess = 2;  ///< the pidfd, and its duplicate in the event loop
+}  // namespace
 
 AdmissionLimits within_descriptors(AdmissionLimits limits, std::size_t descriptors) {
   const std::size_t left = descriptors > 2 * kOwnDescriptors ? descriptors - kOwnDescriptors : kOwnDescriptors;
   limits.connections = std::min(limits.connections, left);
   limits.strangers = std::min(limits.strangers, std::max<std::size_t>(limits.connections / 4, 1));
   return limits;
+}
+
+std::size_t descriptors_for(int workers, bool elastic) {
+  return static_cast<std::size_t>(workers) * (elastic ? 1 + kPerProcess : 1) + kOwnDescriptors + kForClients;
+}
+
+Status check_descriptors(int workers, bool elastic, std::size_t descriptors) {
+  const std::size_t needed = descriptors_for(workers, elastic);
+  if (descriptors >= needed) return {};
+  return environment_error(
+      "this process may open " + std::to_string(descriptors) + " files, and the coordinator of " +
+          std::to_string(workers) + (workers == 1 ? " worker" : " workers") + " needs " + std::to_string(needed),
+      "the limit of open files (RLIMIT_NOFILE)",
+      "Raise the hard limit (`ulimit -Hn`, or nofile in /etc/security/limits.conf), or use fewer workers.");
 }
 
 std::size_t raise_descriptor_limit() {

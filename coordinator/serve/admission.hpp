@@ -12,18 +12,25 @@
 #include <string>
 
 #include "common/core/clock.hpp"
+#include "common/core/result.hpp"
 #include "coordinator/membership/event.hpp"
 
 namespace plumbline {
 
 struct AdmissionLimits {
-  std::size_t strangers = 1024, connections = 16'384;
-  std::chrono::milliseconds grace{1'000};      ///< how long a stranger keeps its place when others wait
-  std::chrono::milliseconds log_every{1'000};  ///< at most one line about strangers
+  std::size_t strangers = 1024, connections = 17'408;  ///< kMostWorkers, and as many others as strangers may be
+  std::chrono::milliseconds grace{1'000};              ///< how long a stranger keeps its place when others wait
+  std::chrono::milliseconds log_every{1'000};          ///< at most one line about strangers
 };
 
 /// What fits into so many file descriptors, with some left for everything else.
 AdmissionLimits within_descriptors(AdmissionLimits limits, std::size_t descriptors);
+/// For each of `workers` a connection, in an elastic group (each of whose processes is watched) three, and besides
+/// some for clients and everything else.
+std::size_t descriptors_for(int workers, bool elastic);
+/// An environment error where `descriptors` are too few for so many workers: better before the first is launched than
+/// when one of the last is turned away.
+Status check_descriptors(int workers, bool elastic, std::size_t descriptors);
 /// Raises this process's limit of file descriptors as far as it may, and says what it is then.
 std::size_t raise_descriptor_limit();
 

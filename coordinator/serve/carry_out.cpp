@@ -25,25 +25,7 @@ RetentionPolicy retention_policy(const CheckpointConfig& config) {
   return {config.keep, config.keep_every, config.keep_best};
 }
 
-/// Libraries throw; a thread that computes must not end the program for it.
-template <class Work>
-Status guarded(const Work& work) {
-  try {
-    return work();
-  } catch (const std::exception& e) {
-    return run_error(std::string("a library failed: ") + e.what());
-  }
-}
-
 }  // namespace
-
-template <class Work, class Then>
-void Coordinator::off_loop(Work work, Then then) {
-  asio::post(worker_thread_,
-             [this, work = std::move(work), then = std::move(then), loop = asio::make_work_guard(io_)]() mutable {
-               asio::post(io_, [result = guarded(work), then = std::move(then)] { then(result); });
-             });
-}
 
 // --- the group
 
@@ -147,44 +129,46 @@ void Coordinator::carry_out(const action::EndGroup& end) {
 }
 
 void Coordinator::carry_out(const action::Welcome& welcome) {
-  Peer* peer = find(welcome.connection);
-  if (peer == nullptr) return;
   Welcome message;
   message.generation = welcome.generation;
   message.under_way = welcome.under_way;
-  peer->welcome(message);
+  in_turn(welcome.connection, [message](Peer& peer) { peer.welcome(message); });
 }
 
 void Coordinator::carry_out(const action::Assign& assign) {
-  Peer* peer = find(assign.connection);
-  if (peer == nullptr) return;
   Assignment message = assign.assignment;
   if (assign.resume_from)
     message.resume_from = run_.layout.checkpoint(*assign.resume_from).lexically_relative(run_.layout.root()).string();
   if (run_.facts.elastic)  // The same for all ranks of the generation, and for nobody else.
     message.key = to_hex(hmac_sha256(run_.secret, "mesh " + std::to_string(message.generation.value())));
-  peer->speak_in(message.generation);
-  peer->send(message);
+  in_turn(assign.connection, [message = std::move(message), mesh = assign.mesh](Peer& peer) mutable {
+    if (mesh) message.mesh = *mesh;
+    peer.speak_in(message.generation);
+    peer.send(message);
+  });
 }
 
 void Coordinator::carry_out(const action::Send& send) {
-  if (Peer* peer = find(send.connection)) peer->send(send.message);
+  in_turn(send.connection, [message = send.message](Peer& peer) { peer.send(message); });
 }
 
 void Coordinator::carry_out(const action::Drop& drop) {
   Peer* peer = find(drop.connection);
   if (peer == nullptr) return;
-  if (drop.farewell)
-    peer->refuse(*drop.farewell);
-  else
-    peer->close("the coordinator ended it");
+  peer->stop_listening();
+  in_turn(drop.connection, [farewell = drop.farewell](Peer& dropped) {
+    if (farewell)
+      dropped.refuse(*farewell);
+    else
+      dropped.close("the coordinator ended it");
+  });
 }
 
 // --- files
 
 void Coordinator::carry_out(const action::StoreCheckpoint& store) {
   const std::int64_t step = store.manifest.step.value();
-  off_loop([layout = run_.layout, manifest = store.manifest] { return store_checkpoint(layout, manifest); },
+  off_loop([layout = run_.layout, store] { return store_checkpoint(layout, store.manifest, store.generation); },
            [this, step, weights = store.manifest.weights_sha256()](const Status& stored) {
              if (stored.has_error()) return feed(event::CheckpointNotStored{step, stored.error()});
              feed(event::CheckpointStored{step, weights});
@@ -206,9 +190,10 @@ void Coordinator::carry_out(const action::VerifyCheckpoint&) {
 
 void Coordinator::carry_out(const action::PruneCheckpoints& prune) {
   off_loop(
-      [layout = run_.layout, newest = prune.newest, policy = retention_policy(run_.config.checkpoint),
+      [layout = run_.layout, prune, policy = retention_policy(run_.config.checkpoint),
        measures = run_.measures]() -> Status {
-        prune_checkpoints(layout, newest, policy, measures);
+        prune_checkpoints(layout, prune.newest, policy, measures);
+        remove_partial_checkpoints(layout, prune.generation);
         return {};
       },
       [](const Status&) {});
@@ -255,15 +240,18 @@ void Coordinator::carry_out(const action::EndRun& ending) {
 void Coordinator::summarize() {
   spdlog::info("judging and comparing what the models wrote …");
   const CommittedCheckpoint final = *run_.state.checkpoint;
-  off_loop([this, final] { return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256); },
-           [this, final](Status summarized) {
-             if (summarized.has_value())
-               summarized = run_.journal.append(
-                   "evaluated", {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
-             if (summarized.has_error()) return end_failed(summarized.error());
-             off_loop([this] { return write_report(run_.layout); },
-                      [this](const Status& reported) { finish(reported); });
-           });
+  off_loop(
+      [this, final] {
+        aggregate_left_snapshots(run_.layout, num_probe_rows_);
+        return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256);
+      },
+      [this, final](Status summarized) {
+        if (summarized.has_value())
+          summarized = run_.journal.append("evaluated",
+                                           {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});
+        if (summarized.has_error()) return end_failed(summarized.error());
+        off_loop([this] { return write_report(run_.layout); }, [this](const Status& reported) { finish(reported); });
+      });
 }
 
 void Coordinator::finish(Status reported) {
@@ -288,8 +276,8 @@ void Coordinator::end_failed(const Error& error) {
 void Coordinator::end(Result<RunOutcome> outcome) {
   if (outcome_) return;
   outcome_ = std::move(outcome);
-  // Not at once: what was just said to a peer is being written.
-  asio::post(io_, [this] { io_.stop(); });
+  // Not at once: what was just said to a peer waits for its turn, or is being written.
+  turns_.add([this] { asio::post(io_, [this] { io_.stop(); }); });
 }
 
 }  // namespace plumbline

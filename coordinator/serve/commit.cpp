@@ -22,15 +22,37 @@ Status compare(const fs::path& file, const ManifestFile& reported) {
                    "The disk, or another program, changed it. Check the file system, then resume the run.");
 }
 
+/// The number behind the first `before` in the name.
+template <class Number>
+std::optional<Number> number_behind(const std::string& name, std::string_view before) {
+  const std::size_t found = name.find(before);
+  if (found == std::string::npos) return std::nullopt;
+  Number number = 0;
+  const auto [end, error] = std::from_chars(name.data() + found + before.size(), name.data() + name.size(), number);
+  return error == std::errc() ? std::optional(number) : std::nullopt;
+}
+
 /// "step-00000100" → 100, and nothing for any other name.
 std::optional<Step> step_of(const RunLayout& layout, const fs::path& folder) {
   const std::string name = folder.filename().string();
-  const std::size_t digits = name.find_first_of("0123456789");
-  if (digits == std::string::npos) return std::nullopt;
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data() + digits, name.data() + name.size(), number);
-  if (error != std::errc() || layout.checkpoint(Step(number)).filename() != name) return std::nullopt;
-  return Step(number);
+  const auto number = number_behind<std::int64_t>(name, "step-");
+  if (!number || layout.checkpoint(Step(*number)).filename() != name) return std::nullopt;
+  return Step(*number);
+}
+
+bool is_partial(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  return name.starts_with(".step-") && name.ends_with(".partial");
+}
+
+/// ".step-00000100.generation-3.partial" → 3, and nothing for any other name.
+std::optional<Generation> generation_of(const RunLayout& layout, const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  const auto step = number_behind<std::int64_t>(name, ".step-");
+  const auto number = number_behind<std::uint64_t>(name, ".generation-");
+  if (!step || !number || layout.partial_checkpoint(Step(*step), Generation(*number)).filename() != name)
+    return std::nullopt;
+  return Generation(*number);
 }
 
 std::vector<fs::path> folders_in(const fs::path& parent) {
@@ -43,8 +65,9 @@ std::vector<fs::path> folders_in(const fs::path& parent) {
 
 }  // namespace
 
-Status store_checkpoint(const RunLayout& layout, const CheckpointManifest& manifest) {
-  const fs::path partial = layout.partial_checkpoint(manifest.step), place = layout.checkpoint(manifest.step);
+Status store_checkpoint(const RunLayout& layout, const CheckpointManifest& manifest, Generation generation) {
+  const fs::path partial = layout.partial_checkpoint(manifest.step, generation),
+                 place = layout.checkpoint(manifest.step);
   for (const ManifestFile& file : manifest.files) PLUMBLINE_TRY(compare(partial / file.name, file));
   if (manifest.weights_sha256().empty()) return run_error("the checkpoint has no model.safetensors", partial.string());
   PLUMBLINE_TRY(write_manifest(partial, manifest));
@@ -61,10 +84,13 @@ void prune_checkpoints(const RunLayout& layout, Step newest, const RetentionPoli
 }
 
 void remove_partial_checkpoints(const RunLayout& layout) {
-  for (const fs::path& folder : folders_in(layout.checkpoints())) {
-    const std::string name = folder.filename().string();
-    if (name.starts_with(".step-") && name.ends_with(".partial")) remove_folder(folder);
-  }
+  for (const fs::path& folder : folders_in(layout.checkpoints()))
+    if (is_partial(folder)) remove_folder(folder);
+}
+
+void remove_partial_checkpoints(const RunLayout& layout, Generation generation) {
+  for (const fs::path& folder : folders_in(layout.checkpoints()))
+    if (const auto writer = generation_of(layout, folder); writer && *writer < generation) remove_folder(folder);
 }
 
 void remove_uncommitted_checkpoints(const RunLayout& layout, const std::set<Step>& committed) {

@@ -23,6 +23,10 @@ namespace {
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};  ///< after a failed accept (no descriptor left, …)
 constexpr std::chrono::milliseconds kAway{1000};        ///< a tick later than this: the loop stood still
+
+void say_all(const std::vector<RepeatedLines::Summary>& summaries) {
+  for (const auto& [level, line] : summaries) spdlog::log(static_cast<spdlog::level::level_enum>(level), "{}", line);
+}
 }  // namespace
 
 Coordinator::Coordinator(ServableRun run)
@@ -42,6 +46,7 @@ Coordinator::~Coordinator() {
   group_.process.reset();
   workers_.clear();
   worker_thread_.join();
+  answer_thread_.join();
   std::error_code ignored;
   if (published_) std::filesystem::remove(run_.layout.coordinator(), ignored);
 }
@@ -61,11 +66,14 @@ Result<RunOutcome> Coordinator::serve() {
                                                             {"steps", run_.facts.lease.steps},
                                                             {"version", PLUMBLINE_VERSION}}));
   spdlog::info("coordinator of {} listens on {} port {}", run_.layout.root().string(), run_.config.control.bind, port_);
+  // A coordinator that was killed may not have come to it.
+  if (run_.state.checkpoint) carry_out(action::PruneCheckpoints{run_.state.checkpoint->step});
   spawn(accept_all(std::move(acceptor)));
   spawn(tick());
   spawn(take_signals());
   feed(event::Begin{});
   io_.run();
+  say_all(lines_.all());
   remove_partial_checkpoints(run_.layout);
   return std::move(outcome_).value_or(run_error("the event loop ended before the run", run_.layout.root().string()));
 }
@@ -158,13 +166,34 @@ void Coordinator::on_closed(Peer& peer, const std::string& reason) {
 }
 
 void Coordinator::answer_client(Peer& peer, const Message& message) {
-  if (std::holds_alternative<StatusRequest>(message))
-    return peer.send(StatusReply{live_status({run_.layout, run_.config, run_.state, run_.progress, started_, now()})});
+  if (const auto* request = std::get_if<StatusRequest>(&message)) return answer_status(peer, request->all);
   if (std::holds_alternative<StopRequest>(message)) {
     feed(event::StopRequested{"plumbline stop", false});
     return peer.send(StopReply{stop_reply()});
   }
   peer.close("a client does not say " + message_name(message));
+}
+
+/// The list of thousands is copied here, and written where it holds nobody up.
+void Coordinator::answer_status(Peer& peer, bool all) {
+  const ServedRun served{run_.layout, run_.config, run_.state, run_.progress, started_, now()};
+  Json status = live_status(served);
+  if (!all || status.at("num_workers") == status.at("workers").size()) return peer.send(StatusReply{std::move(status)});
+  const ConnectionId id = peer.id();
+  if (!answered_off_loop_.insert(id).second) return peer.close("it asks again before it is answered");
+  const auto reply = std::make_shared<Json>(std::move(status));
+  const auto frame = std::make_shared<Result<std::string>>(run_error("the status could not be written"));
+  plumbline::off_loop(
+      io_, answer_thread_,
+      [reply, frame, workers = workers_of(served), generation = peer.generation()]() -> Status {
+        (*reply)["workers"] = workers_json(workers);
+        *frame = encode_frame(to_frame(StatusReply{std::move(*reply)}, generation));
+        return {};
+      },
+      [this, id, frame](const Status&) {
+        answered_off_loop_.erase(id);
+        if (Peer* waiting = find(id)) waiting->send_frame(std::move(*frame));
+      });
 }
 
 std::string Coordinator::stop_reply() const {
@@ -194,6 +223,7 @@ asio::awaitable<void> Coordinator::tick() {
           "anybody's silence",
           static_cast<double>(late.count()) / 1000);
     }
+    say_all(lines_.due(run_.clock()));
     feed(event::Tick{});
   }
 }
@@ -231,16 +261,27 @@ void Coordinator::decide_on(const Event& event) {
   Decision decision = decide(run_.facts, std::move(run_.state), event, now());
   run_.state = std::move(decision.state);
   for (const Action& action : decision.actions) {
-    const auto level = action.tone == Tone::kWarning ? spdlog::level::warn
-                       : action.tone == Tone::kInfo  ? spdlog::level::info
-                                                     : spdlog::level::debug;
-    spdlog::log(level, "{}", action.reason);
+    say(action.tone, action.reason);
     std::visit([&](const auto& what) { carry_out(what); }, action.what);
     if (!record_error_) continue;
     // What follows would tell someone of what is not recorded.
     events_.emplace_front(event::RecordFailed{*std::exchange(record_error_, std::nullopt)});
     return;
   }
+}
+
+void Coordinator::say(Tone tone, const std::string& line) {
+  if (tone == Tone::kQuiet) return spdlog::debug("{}", line);
+  const auto level = tone == Tone::kWarning ? spdlog::level::warn : spdlog::level::info;
+  const SteadyTime now = run_.clock();
+  say_all(lines_.due(now));
+  if (lines_.is_written(level, line, now)) spdlog::log(level, "{}", line);
+}
+
+void Coordinator::in_turn(ConnectionId id, std::function<void(Peer&)> task) {
+  turns_.add([this, id, task = std::move(task)] {
+    if (Peer* peer = find(id)) task(*peer);
+  });
 }
 
 Peer* Coordinator::find(ConnectionId id) {

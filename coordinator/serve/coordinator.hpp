@@ -1,6 +1,7 @@
 // The shell around decide(): feeds it what happens on sockets, processes, timers and signals, and carries out what it
 // answers. One event loop on one thread owns everything here; verification, aggregation and the report run on a second
-// thread, so that heartbeats are read while gigabytes are hashed.
+// thread, so that heartbeats are read while gigabytes are hashed, and a status that lists thousands is written on a
+// third. What is told to workers goes through `turns_`, in which thousands are told a few at a time.
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -19,9 +20,12 @@
 #include "coordinator/schedule/retention.hpp"
 #include "coordinator/serve/admission.hpp"
 #include "coordinator/serve/event_log.hpp"
+#include "coordinator/serve/off_loop.hpp"
 #include "coordinator/serve/peer.hpp"
 #include "coordinator/serve/progress.hpp"
+#include "coordinator/serve/repeated_lines.hpp"
 #include "coordinator/serve/run.hpp"
+#include "coordinator/serve/turns.hpp"
 
 namespace plumbline {
 
@@ -63,6 +67,7 @@ class Coordinator final : public PeerOwner {
   void on_message(Peer& peer, Generation generation, Message message) override;
   void on_closed(Peer& peer, const std::string& reason) override;
   void answer_client(Peer& peer, const Message& message);
+  void answer_status(Peer& peer, bool all);
   [[nodiscard]] std::string stop_reply() const;
 
   // Time and signals.
@@ -73,6 +78,10 @@ class Coordinator final : public PeerOwner {
   // Decisions.
   void feed(Event event);
   void decide_on(const Event& event);
+  /// Writes a line of the log, or counts it (RepeatedLines).
+  void say(Tone tone, const std::string& line);
+  /// `task` with the peer, when its turn comes and if it is still there.
+  void in_turn(ConnectionId id, std::function<void(Peer&)> task);
   void carry_out(const action::StartGroup& start);
   void carry_out(const action::StartWorker& start);
   void carry_out(const action::AdoptWorker& adopt);
@@ -110,14 +119,18 @@ class Coordinator final : public PeerOwner {
   void spawn(boost::asio::awaitable<void> coroutine);
   /// Runs `work` on the second thread, then `then` with its result on the loop.
   template <class Work, class Then>
-  void off_loop(Work work, Then then);
+  void off_loop(Work work, Then then) {
+    plumbline::off_loop(io_, worker_thread_, std::move(work), std::move(then));
+  }
 
   ServableRun run_;
   boost::asio::io_context io_;
-  boost::asio::thread_pool worker_thread_{1};
+  boost::asio::thread_pool worker_thread_{1}, answer_thread_{1};
+  Turns turns_{io_};
   boost::asio::signal_set signals_;
   std::map<ConnectionId, std::shared_ptr<Peer>> peers_;
   ConnectionId newest_peer_;
+  std::set<ConnectionId> answered_off_loop_;  ///< clients whose long answer is being written
   Admission admission_;
   boost::asio::steady_timer room_;  ///< cancelled when a stranger has proved the key, or is gone
   /// What one call of the launcher started.
@@ -129,6 +142,7 @@ class Coordinator final : public PeerOwner {
   std::map<int, Launched> workers_;  ///< an elastic group's, by number
   std::set<int> out_of_reach_;       ///< of it: launched by another coordinator, on another host
   std::deque<Event> events_;
+  RepeatedLines lines_;
   std::optional<Error> record_error_;  ///< set by an action that could not be recorded
   bool deciding_ = false, published_ = false;
   std::int64_t num_probe_rows_ = 0;

@@ -13,7 +13,9 @@ namespace {
 Error failed(const std::string& what, const fs::path& path, const std::error_code& ec) {
   if (ec == std::errc::no_space_on_device)
     return run_error(what + ": the disk is full", path.string(), "Free some space, then try again.");
-  if (ec == std::errc::permission_denied || ec == std::errc::read_only_file_system)
+  if (ec == std::errc::read_only_file_system)
+    return environment_error(what + ": " + ec.message(), path.string(), "Have the file system mounted for writing.");
+  if (ec == std::errc::permission_denied)
     return environment_error(what + ": " + ec.message(), path.string(), "Choose a folder that you may write to.");
   return run_error(what + ": " + ec.message(), path.string());
 }

@@ -64,10 +64,10 @@ asio::awaitable<void> Peer::serve() {
   const Status shaken = co_await shake_hands();
   if (shaken.has_error()) co_return close(shaken.error().message);
   owner_.on_hello(*this, hello_);
-  for (int in_a_row = 1; !closed_ && !closing_; ++in_a_row) {
+  for (int in_a_row = 1; !closed_ && !closing_ && !deaf_; ++in_a_row) {
     const Result<Frame> frame = co_await read_frame();
     if (frame.has_error()) co_return close(frame.error().message);
-    if (closed_ || closing_) co_return;
+    if (closed_ || closing_ || deaf_) co_return;
     auto message = from_frame(frame.value());
     if (message.has_error()) co_return close(message.error().message);
     if (role() == Role::kClient) arm_deadline(limits_.client_silence, "the client said nothing for a while");
@@ -138,8 +138,11 @@ void Peer::welcome(const Welcome& welcome) {
 }
 
 void Peer::send(const Message& message) {
+  if (!closed_ && !closing_) send_frame(encode_frame(to_frame(message, generation_)));
+}
+
+void Peer::send_frame(Result<std::string> bytes) {
   if (closed_ || closing_) return;
-  auto bytes = encode_frame(to_frame(message, generation_));
   if (bytes.has_error()) return finish_soon(bytes.error().message);
   outgoing_bytes_ += bytes->size();
   if (outgoing_bytes_ > limits_.outgoing_bytes) return finish_soon("it does not read what is sent to it");

@@ -52,6 +52,10 @@ class Peer : public std::enable_shared_from_this<Peer> {
   /// Frames carry `generation` from now on.
   void speak_in(Generation generation) { generation_ = generation; }
   void send(const Message& message);
+  /// A whole frame, or the reason why there is none, which ends the connection.
+  void send_frame(Result<std::string> bytes);
+  /// What it says from now on is not read: its end is decided, and comes behind what it is still to be told.
+  void stop_listening() { deaf_ = true; }
   /// Says why, waits for that to be sent, closes.
   void refuse(const Failed& why);
   /// Closes at once.
@@ -60,6 +64,7 @@ class Peer : public std::enable_shared_from_this<Peer> {
   void close(const std::string& reason);
 
   [[nodiscard]] ConnectionId id() const { return id_; }
+  [[nodiscard]] Generation generation() const { return generation_; }
   [[nodiscard]] Role role() const { return hello_.role; }
   [[nodiscard]] bool proven() const { return proven_; }
 
@@ -91,7 +96,7 @@ class Peer : public std::enable_shared_from_this<Peer> {
   std::deque<std::string> outgoing_;
   std::size_t outgoing_bytes_ = 0, written_ = 0;  ///< written_: of the first of outgoing_
   std::uint64_t deadlines_ = 0;
-  bool proven_ = false, writing_ = false, closed_ = false, closing_ = false;
+  bool proven_ = false, writing_ = false, closed_ = false, closing_ = false, deaf_ = false;
 };
 
 }  // namespace plumbline

@@ -33,15 +33,25 @@ Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& conf
   return coordinator.serve();
 }
 
+/// What the machine or the run's fate did, not what was asked for: a full disk, dead workers. Says how to go on.
+Error with_way_on(Error error, const RunLayout& layout) {
+  const std::string resume = "plumbline resume " + layout.root().string();
+  const bool may_go_on = error.code == ErrorCode::kRun || error.code == ErrorCode::kEnvironment;
+  if (!may_go_on || error.hint.find(resume) != std::string::npos) return error;
+  error.hint += (error.hint.empty() ? "The run can be resumed with: " : " The run can be resumed with: ") + resume;
+  return error;
+}
+
 }  // namespace
 
 Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers,
                              const Accepted& accepted) {
   try {
-    return open_and_serve(layout, config, workers.value_or(config.workers.count), accepted);
+    Result<RunOutcome> outcome = open_and_serve(layout, config, workers.value_or(config.workers.count), accepted);
+    if (outcome.has_error()) return with_way_on(std::move(outcome).error(), layout);
+    return outcome;
   } catch (const std::exception& e) {  // Out of memory, a library's: the group is ended by now.
-    return run_error(std::string("the coordinator failed: ") + e.what(), layout.root().string(),
-                     "The run can be resumed with: plumbline resume " + layout.root().string());
+    return with_way_on(run_error(std::string("the coordinator failed: ") + e.what(), layout.root().string()), layout);
   }
 }
 

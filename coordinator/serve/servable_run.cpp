@@ -86,6 +86,7 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   const RunRecord record = replay(journal.entries());
   PLUMBLINE_TRY(check_steps(record, config));
   PLUMBLINE_TRY(launcher->check());
+  PLUMBLINE_TRY(check_descriptors(workers, launcher->elastic(), raise_descriptor_limit()));
   // A worker compares the shards' hashes; the sizes are enough for the coordinator, which reads row counts.
   PLUMBLINE_ASSIGN(Dataset dataset, Dataset::open(config.data, Verify::kSizes));
   PLUMBLINE_TRY(check_dataset(journal.entries(), dataset));

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
 
-#include "common/data/plan.hpp"
 #include "common/record/metrics.hpp"
 #include "coordinator/journal/journal.hpp"
 #include "coordinator/membership/decide.hpp"
@@ -31,29 +34,69 @@ double median_lane_seconds(const RunState& state) {
 /// A rank that takes so many times the others' time is shown as slow.
 constexpr double kSlow = 1.5;
 
-Json workers_json(const RunState& state, int num_lanes, SteadyTime now) {
-  Json workers = Json::array();
-  const double median = median_lane_seconds(state);
-  const LaneShares shares = state.shares.empty() ? even_shares(state.world, num_lanes) : state.shares;
-  LaneRange lanes;
-  int next = 0;
-  for (const auto& [rank, member] : state.members) {
-    for (; next <= rank && next < std::ssize(shares); ++next)
-      lanes = {lanes.end, lanes.end + shares[static_cast<std::size_t>(next)]};
+/// What a list of workers is made of beside each of them.
+struct Group {
+  double median = 0;        ///< of seconds a lane
+  std::vector<int> begins;  ///< first lane of each rank, and behind the last
+};
+
+Group group_of(const ServedRun& run) {
+  const RunState& state = run.state;
+  Group group{median_lane_seconds(state), {0}};
+  for (const int share : state.shares.empty() ? even_shares(state.world, run.config.train.lanes) : state.shares)
+    group.begins.push_back(group.begins.back() + share);
+  return group;
+}
+
+WorkerSeen seen(int rank, const Member& member, const Group& group, SteadyTime now) {
+  const auto place = static_cast<std::size_t>(rank);
+  const bool has_lanes = place + 1 < group.begins.size();
+  return {.rank = rank,
+          .number = member.number,
+          .host = member.host,
+          .phase = member.phase,
+          .waits_in = member.beat.waits_in,
+          .pid = member.pid,
+          .step = member.step,
+          .lanes = has_lanes ? LaneRange{group.begins[place], group.begins[place + 1]} : LaneRange{},
+          .lane_seconds = member.lane_seconds,
+          .slow = member.lane_seconds > kSlow * group.median,
+          .silent_seconds = std::chrono::duration<double>(now - member.last_heard).count()};
+}
+
+using Ranked = std::pair<int, const Member*>;
+
+/// Those that were heard from longest ago, by rank.
+std::vector<WorkerSeen> silent_longest(std::vector<Ranked> members, const ServedRun& run) {
+  std::nth_element(members.begin(), members.begin() + kListedOfMore, members.end(),
+                   [](const Ranked& a, const Ranked& b) { return a.second->last_heard < b.second->last_heard; });
+  members.resize(kListedOfMore);
+  std::sort(members.begin(), members.end());
+  const Group group = group_of(run);
+  std::vector<WorkerSeen> listed;
+  for (const auto& [rank, member] : members) listed.push_back(seen(rank, *member, group, run.now));
+  return listed;
+}
+
+/// A walk over all, so that a status of thousands costs less than a millisecond on the loop.
+void add_workers(Json& status, const ServedRun& run) {
+  std::vector<Ranked> members;
+  std::map<std::string_view, std::int64_t> phases;
+  std::unordered_set<std::string_view> hosts;
+  std::string_view host;
+  for (const auto& [rank, member] : run.state.members) {
     if (!member.connected) continue;
-    workers.push_back({{"rank", rank},
-                       {"worker", member.number},
-                       {"host", member.host},
-                       {"pid", member.pid},
-                       {"phase", member.phase},
-                       {"step", member.step},
-                       {"lanes", {lanes.begin, lanes.end}},
-                       {"lane_seconds", member.lane_seconds > 0 ? Json(member.lane_seconds) : Json()},
-                       {"slow", member.lane_seconds > kSlow * median},
-                       {"waits_in", member.waits_in},
-                       {"seconds_since_heartbeat", std::chrono::duration<double>(now - member.last_heard).count()}});
+    members.emplace_back(rank, &member);
+    ++phases[member.phase];
+    if (members.size() == 1 || host != member.host) hosts.insert(member.host);
+    host = member.host;
   }
-  return workers;
+  status["num_workers"] = members.size();
+  status["num_hosts"] = hosts.size();
+  status["phases"] = Json::object();
+  for (const auto& [phase, workers] : phases) status["phases"][std::string(phase)] = workers;
+  status["workers"] =
+      workers_json(members.size() <= kMostListed ? workers_of(run) : silent_longest(std::move(members), run));
 }
 
 std::string recorded_state(const RunLayout& layout, const RunRecord& record, const std::vector<JournalEntry>& entries) {
@@ -137,11 +180,37 @@ Json live_status(const ServedRun& run) {
   status["state"] = describe_phase(run.state);
   status["generation"] = run.state.generation.value();
   status["steps"] = run.config.train.steps;
-  status["workers"] = workers_json(run.state, run.config.train.lanes, run.now);
+  add_workers(status, run);
   status["last_checkpoint"] = checkpoint_json(run.state.checkpoint);
   status["restarts"] = run.state.restarts;
   status["uptime_seconds"] = std::chrono::duration<double>(run.now - run.started).count();
   return status;
+}
+
+std::vector<WorkerSeen> workers_of(const ServedRun& run) {
+  const Group group = group_of(run);
+  std::vector<WorkerSeen> workers;
+  workers.reserve(run.state.members.size());
+  for (const auto& [rank, member] : run.state.members)
+    if (member.connected) workers.push_back(seen(rank, member, group, run.now));
+  return workers;
+}
+
+Json workers_json(const std::vector<WorkerSeen>& workers) {
+  Json list = Json::array();
+  for (const WorkerSeen& worker : workers)
+    list.push_back({{"rank", worker.rank},
+                    {"worker", worker.number},
+                    {"host", worker.host},
+                    {"pid", worker.pid},
+                    {"phase", worker.phase},
+                    {"step", worker.step},
+                    {"lanes", {worker.lanes.begin, worker.lanes.end}},
+                    {"lane_seconds", worker.lane_seconds > 0 ? Json(worker.lane_seconds) : Json()},
+                    {"slow", worker.slow},
+                    {"waits_in", worker.waits_in},
+                    {"seconds_since_heartbeat", worker.silent_seconds}});
+  return list;
 }
 
 Result<Json> recorded_status(const RunLayout& layout) {
@@ -164,10 +233,30 @@ Result<Json> recorded_status(const RunLayout& layout) {
   status["generation"] = record.generation.value();
   status["steps"] = config.train.steps;
   status["workers"] = Json::array();
+  status["num_workers"] = status["num_hosts"] = 0;
+  status["phases"] = Json::object();
   status["last_checkpoint"] = checkpoint_json(record.checkpoint);
   status["restarts"] = recorded_restarts(entries);
   status["uptime_seconds"] = Json();
   return Result<Json>(boost::system::in_place_value, std::move(status));
+}
+
+std::string crowd_text(const Json& status) {
+  const auto member = [&](const char* key) {
+    const auto found = status.is_object() ? status.find(key) : status.end();
+    return found != status.end() ? *found : Json();
+  };
+  const auto count = [](const Json& value) { return value.is_number_integer() ? value.get<std::int64_t>() : 0; };
+  const std::int64_t workers = count(member("num_workers")), hosts = count(member("num_hosts"));
+  if (workers <= static_cast<std::int64_t>(member("workers").size())) return {};
+  std::string text = fmt::format("{} workers on {} {}", workers, hosts, hosts == 1 ? "host" : "hosts");
+  const Json phases = member("phases");
+  const char* between = ": ";
+  for (auto phase = phases.begin(); phases.is_object() && phase != phases.end(); ++phase) {
+    text += fmt::format("{}{} {}", between, count(phase.value()), phase.key());
+    between = ", ";
+  }
+  return text;
 }
 
 std::string status_text(const Json& status) {
@@ -185,6 +274,8 @@ std::string status_text(const Json& status) {
        checkpoint.is_object() ? fmt::format("step {}  weights {}", checkpoint.value("step", 0),
                                             text_or(checkpoint.at("weights_sha256"), ""))
                               : "none yet");
+  if (const std::string crowd = crowd_text(status); !crowd.empty())
+    line(text, "workers", crowd + "; these were heard from longest ago (--all lists every one)");
   for (const Json& worker : status.at("workers")) line(text, "worker", worker_text(worker));
   if (const int restarts = status.value("restarts", 0); restarts > 0) line(text, "restarts", std::to_string(restarts));
   if (status.at("uptime_seconds").is_number())

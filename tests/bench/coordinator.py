@@ -28,18 +28,21 @@ class Coordinator:
                                                                     *arguments)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_for(lambda: (self.run / "coordinator.json").exists(), "a coordinator")
 
-    def wait_for(self, condition, what):
-        deadline = time.monotonic() + DEADLINE
+    def wait_for(self, condition, what, seconds=DEADLINE):
+        deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise MaterialFailed(f"{what} did not come:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.05)
 
-    def seconds_of_steps(self):
-        """Of every step that was reported so far."""
+    def train_lines(self):
+        """Of every step that was reported so far but perhaps the last."""
         file = self.run / "metrics.jsonl"
         lines = file.read_text().splitlines() if file.exists() else []
-        return [line["seconds"] for line in map(json.loads, lines[:-1]) if line["kind"] == "train"]
+        return [line for line in map(json.loads, lines[:-1]) if line["kind"] == "train"]
+
+    def seconds_of_steps(self):
+        return [line["seconds"] for line in self.train_lines()]
 
     def __enter__(self):
         return self
@@ -73,7 +76,15 @@ def crowd_config(material, workers):
 
 def joined(material, workers, seconds):
     with Coordinator(material, crowd_config(material, workers), "--launcher", "external") as coordinator:
-        return load(material, "join", coordinator.run, "--workers", workers, "--seconds", seconds)
+        report = load(material, "join", coordinator.run, "--workers", workers, "--seconds", seconds)
+        # All have vanished at once: a group that a person started is not started again, so the run ends.
+        start = time.monotonic()
+        try:
+            coordinator.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired as late:
+            raise MaterialFailed(f"the coordinator has not ended {DEADLINE} s after its workers") from late
+        log = coordinator.log.read_text().splitlines()
+        return report | {"ended_s": time.monotonic() - start, "log_lines": len(log)}
 
 
 def beside_limit(case, unit, measured, limit, **more):
@@ -97,12 +108,14 @@ def crowd(options, material):
         raise MaterialFailed(f"{lost} of the simulated workers were cut off")
     name = f"{CROWD:,} workers"
     for case, key, limit in (("status answered", "status_ms", ANSWER_MS), ("a client is let in", "enter_ms", ANSWER_MS),
-                             ("a lease reaches a worker", "lease_ms", None)):
+                             ("every worker listed", "list_ms", None), ("a lease reaches a worker", "lease_ms", None)):
         yield beside_limit(f"{name}: {case}, p99", "ms", [report[key]["p99"] for report in reports], limit,
                            answers=[report[key] for report in reports])
     yield beside_limit(f"{name}: cores that the coordinator uses", "cores", [report["cores"] for report in reports], CORES,
                        heartbeats_per_second=ratios.median([report["heartbeats"] / report["seconds"] for report in reports]))
     yield beside_limit(f"{name}: resident at the peak", "MiB", [report["peak_bytes"] / MIB for report in reports], RESIDENT_MIB)
+    yield beside_limit(f"{name}: all vanish, and the coordinator has ended", "s", [report["ended_s"] for report in reports], None,
+                       log_lines=[report["log_lines"] for report in reports])
     yield beside_limit(f"{name}: all have joined", "s", [report["rendezvous_ms"] / 1000 for report in reports], None)
 
 
@@ -130,6 +143,8 @@ def beside_strangers(options, material):
             if process.returncode != 0:
                 raise MaterialFailed(f"coordinator_load failed with status {process.returncode}:\n{err[-3000:]}")
             came.append(json.loads(out))
+            if not came[-1]["refused"]:
+                raise MaterialFailed("no worker of a past generation was refused: the strangers did not come through")
             return steps
 
         quiet, disturbed, came = [], [], []

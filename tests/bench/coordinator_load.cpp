@@ -2,11 +2,12 @@
 //
 //   coordinator_load join RUN --workers N [--joining J] [--seconds S]
 //     N workers connect (J at a time), prove the key, say hello and get their assignments: the rendezvous. Then for S
-//     seconds each sends a heartbeat a second and rank 0 the metrics of a step, while a client asks for the status and
-//     another one comes anew. One JSON object on standard output (see report()).
+//     seconds each sends a heartbeat a second and rank 0 the metrics of a step, while a client asks for the status, a
+//     second one for the status of every worker, and a third comes anew. One JSON object on standard output.
 //   coordinator_load strangers RUN --connections K --seconds S
-//     K connections that say nothing, besides some with another key, some with noise and some with the header of a
-//     frame of 4 GiB. Whoever is closed comes again after a second.
+//     K connections that say nothing, besides some with another key, some with noise, some with the header of a frame
+//     of 4 GiB, and some with the run's key that are workers of a generation that is over. Whoever is closed comes
+//     again after a second.
 //
 // The clock of an answer is this program's, its own delays included, which makes figures worse and never better.
 #include <fmt/format.h>
@@ -48,7 +49,7 @@ using Time = std::chrono::steady_clock::time_point;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr auto kTurn = 10ms;  ///< heartbeats are sent in as many turns as a second has
-constexpr auto kStatusEvery = 200ms, kEnterEvery = 500ms;
+constexpr auto kStatusEvery = 200ms, kListEvery = 1000ms, kEnterEvery = 500ms;
 constexpr std::chrono::milliseconds kPatience{60'000};
 
 Time now() { return std::chrono::steady_clock::now(); }
@@ -244,15 +245,17 @@ Hello client_hello() {
   return hello;
 }
 
-/// How long the status takes, on one connection.
-void ask_status(const Place& place, const std::atomic<bool>& over, std::vector<double>& answers) {
+/// How long the status takes, on one connection: as `plumbline status` shows it, or with every worker.
+void ask_status(const Place& place, bool all, std::chrono::milliseconds every, const std::atomic<bool>& over,
+                std::vector<double>& answers) {
   ControlClient client = must(ControlClient::connect(place.layout.root(), client_hello(), kPatience));
   while (!over) {
     const Time start = now();
-    if (const Status sent = client.send(StatusRequest{}); sent.has_error()) fail(to_string(sent.error()));
-    if (!must(client.receive(kPatience))) fail("the status never came");
+    if (const Status sent = client.send(StatusRequest{all}); sent.has_error()) fail(to_string(sent.error()));
+    const auto reply = must(client.receive(kPatience));
+    if (!reply || !std::holds_alternative<StatusReply>(*reply)) fail("the status never came");
     answers.push_back(ms_since(start));
-    std::this_thread::sleep_until(start + kStatusEvery);
+    std::this_thread::sleep_until(start + every);
   }
 }
 
@@ -319,9 +322,12 @@ void join(const Options& options) {
   asio::co_spawn(io, start_all(), asio::detached);
   Json report{{"workers", options.workers}, {"rendezvous_ms", rendezvous(io, workers, tally)}};
 
-  std::vector<double> status_ms, enter_ms;
+  std::vector<double> status_ms, list_ms, enter_ms;
   std::thread asking([&] {
-    if (options.seconds > 0) ask_status(place, over, status_ms);
+    if (options.seconds > 0) ask_status(place, /*all=*/false, kStatusEvery, over, status_ms);
+  });
+  std::thread listing([&] {
+    if (options.seconds > 0) ask_status(place, /*all=*/true, kListEvery, over, list_ms);
   });
   std::thread coming([&] {
     if (options.seconds > 0) come_in(place, over, enter_ms);
@@ -346,20 +352,50 @@ void join(const Options& options) {
   const Process after = look_at(place.address.pid);
   over = true;
   asking.join();
+  listing.join();
   coming.join();
   report["seconds"] = seconds;
   report["heartbeats"] = tally.heartbeats, report["steps"] = tally.steps, report["lost"] = tally.lost;
   report["lease_ms"] = summary(tally.lease_ms);
-  report["status_ms"] = summary(status_ms), report["enter_ms"] = summary(enter_ms);
+  report["status_ms"] = summary(status_ms), report["list_ms"] = summary(list_ms);
+  report["enter_ms"] = summary(enter_ms);
   report["cores"] = seconds > 0 ? (after.cpu_seconds - before.cpu_seconds) / seconds : 0;
   report["resident_bytes"] = after.resident_bytes, report["peak_bytes"] = after.peak_bytes;
   std::printf("%s\n", report.dump().c_str());
 }
 
+/// A worker of a generation that is over: it has the key, is told that it is not wanted, and is cut off.
+asio::awaitable<void> come_too_late(tcp::socket& socket, const Place& place, std::int64_t& refused) {
+  socket.native_non_blocking(true);
+  TlsSession tls(socket.native_handle(), place.context, TlsSide::kClient);
+  for (;;) {
+    const auto step = tls.handshake();
+    if (step.has_error()) co_return;
+    if (!step->wait) break;
+    const auto wait = *step->wait == Readiness::kReadable ? tcp::socket::wait_read : tcp::socket::wait_write;
+    if (std::get<0>(co_await socket.async_wait(wait, kAwait))) co_return;
+  }
+  Hello hello;
+  hello.host = "node-0", hello.group = std::string(32, 'e'), hello.generation = Generation(1);
+  hello.fingerprint = "simulated";
+  if (tls.write_some(must(encode_frame(to_frame(hello, Generation(1))))).has_error()) co_return;
+  FrameBuffer arrived;
+  std::array<char, 4096> block;
+  while (!std::get<0>(co_await socket.async_wait(tcp::socket::wait_read, kAwait))) {
+    const auto step = tls.read_some(block);
+    if (step.has_error()) co_return;
+    arrived.add({block.data(), step->bytes});
+    const auto frame = must(arrived.take());
+    if (!frame) continue;
+    if (!std::holds_alternative<Failed>(must(from_frame(*frame)))) fail("a worker of a past generation is let in");
+    ++refused;
+  }
+}
+
 void strangers(const Options& options) {
   const Place place{options.run};
   asio::io_context io(1);
-  std::int64_t opened = 0, closed = 0;
+  std::int64_t opened = 0, closed = 0, refused = 0;
   std::string huge = encode_frame(to_frame(Finished{1}, Generation())).value();
   huge.replace(16, 4, 4, '\xff');
   const TlsContext other = must(TlsContext::make(to_hex(random_bytes(32))));
@@ -379,6 +415,7 @@ void strangers(const Options& options) {
           TlsSession tls(socket.native_handle(), other, TlsSide::kClient);
           static_cast<void>(tls.handshake());
         }
+        if (number % 100 == 3) co_await come_too_late(socket, place, refused);
         while (!std::get<0>(co_await socket.async_read_some(asio::buffer(said), kAwait))) {
         }
         ++closed;
@@ -389,7 +426,7 @@ void strangers(const Options& options) {
   };
   for (int i = 0; i < options.connections; ++i) asio::co_spawn(io, stranger(i), asio::detached);
   io.run_for(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(options.seconds)));
-  std::printf("%s\n", Json{{"opened", opened}, {"closed", closed}}.dump().c_str());
+  std::printf("%s\n", Json{{"opened", opened}, {"closed", closed}, {"refused", refused}}.dump().c_str());
 }
 
 }  // namespace

@@ -13,11 +13,13 @@ import pathlib
 import sys
 import tempfile
 
+import checkpoint
 import coordinator
 import generation
 import machine
 import memory
 import ratios
+import recovery
 import scaling
 import training
 from material import MEASURED, SOURCE, Material, MaterialFailed, say
@@ -28,7 +30,9 @@ SUITES = {"train": lambda options, material: training.run(training.TRAIN, option
           "generate": generation.run,
           "scaling": scaling.run,
           "memory": memory.run,
-          "coordinator": coordinator.run}
+          "checkpoint": checkpoint.run,
+          "coordinator": coordinator.run,
+          "recovery": recovery.run}
 
 
 class Options:

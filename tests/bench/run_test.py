@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import checkpoint
 import coordinator
 import machine
 import ratios
@@ -125,6 +126,46 @@ class Ratios(unittest.TestCase):
         profile = ratios.profile(reports)
         self.assertEqual(profile, {"phases": {"forward": 3.0, "reduce": 1.0}, "model_flops_per_second": 2e9})
         self.assertEqual(ratios.phase_text(profile["phases"]), "forward 75%, reduce 25%")
+
+
+class Checkpoints(unittest.TestCase):
+    @staticmethod
+    def lines(seconds):
+        """Lines of metrics with these intervals between them."""
+        at, lines = 0.0, []
+        for step, interval in enumerate([*seconds, 0.0], 1):
+            lines.append({"step": step, "time": f"2026-11-28T10:00:{at:09.6f}Z"})
+            at += interval
+        return lines
+
+    def test_intervals_are_between_the_lines(self):
+        found = checkpoint.intervals(self.lines([1.0, 2.0, 4.0]))
+        self.assertEqual(sorted(found), [1, 2, 3])
+        for step, seconds in ((1, 1.0), (2, 2.0), (3, 4.0)):
+            self.assertAlmostEqual(found[step], seconds)
+
+    def test_what_a_checkpoint_costs(self):
+        # A checkpoint every three steps: each is followed by a long interval and one that is a little longer.
+        seconds = checkpoint.intervals(self.lines([9.0, 1.0, 1.5, 1.25, 1.0, 1.5, 1.25, 1.0, 1.5]))
+        for value in checkpoint.beyond_the_others(seconds, 3, 3):
+            self.assertAlmostEqual(value, 1.5 - 1.125)
+        costs = checkpoint.lost(seconds, 3, 3)
+        self.assertEqual(len(costs), 2, "the last one's interval is not over")
+        for value in costs:
+            self.assertAlmostEqual(value, 0.75)
+
+    def test_rows(self):
+        ours, theirs = checkpoint.Measured(), checkpoint.Measured()
+        for side, stall in ((ours, 0.04), (theirs, 1.0)):
+            side.stalls, side.longer, side.lost, side.bytes = [[stall, 2 * stall, stall]] * 2, [[stall]] * 2, [[-stall]] * 2, 7
+        rows = list(checkpoint.rows_of("t5-small", ours, theirs, ratios.equal("loss", [1.0], [1.0], 1e-3)))
+        self.assertEqual([(row["case"], row["peer"], ratios.verdict(row)) for row in rows],
+                         [("stall per checkpoint", "torch.save", "reached"), ("longest stall", "torch.save", ""),
+                          ("stall per checkpoint", "the limit", "aim reached"),
+                          ("a step with a checkpoint, beyond the median step", "torch.save", ""),
+                          ("time lost until the next checkpoint", "torch.save", "")])
+        self.assertEqual((rows[0]["ours"], rows[1]["ours"], rows[2]["ours"], rows[0]["theirs"]), (40, 80, 40, 1000))
+        self.assertEqual(len({len(line) for line in ratios.table(rows)}), 1)
 
 
 class Sides(unittest.TestCase):

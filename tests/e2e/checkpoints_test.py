@@ -3,22 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import unittest
 
-from harness import EndToEnd, journal, wait_until, weights_sha256
+from harness import EndToEnd, journal, standing_metrics, wait_until, weights_sha256, while_a_checkpoint_is_written
 
 # Workers end with their coordinator: those who outlive it need no checkpoint.
 STEPS = ["--set", "train.steps=120", "--set", "checkpoint.every=8", "--set", "control.orphan_ms=0"]
-
-
-def metrics_that_stand(run):
-    """metrics.jsonl as docs/formats.md says to read it: (kind, step) of what no later line makes void."""
-    kept = []
-    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
-        kind, step = line["kind"], line["step"]
-        kept = [(k, s) for k, s in kept if not (s > step or (s == step and (kind == "train" or k == "heldout")))]
-        kept.append((kind, step))
-    return kept
 
 
 class Checkpoints(EndToEnd):
@@ -53,7 +44,7 @@ class Checkpoints(EndToEnd):
             self.assertTrue((run / data["moved_to"]).is_dir(), "nothing is deleted")
         self.assertEqual(journal(run, "generation_started")[-1]["data"]["start_step"], committed[-2])
         self.assertEqual(weights_sha256(run), self.expected)
-        self.assertEqual([step for kind, step in metrics_that_stand(run) if kind == "train"], list(range(1, 121)))
+        self.assertEqual([step for kind, step in standing_metrics(run) if kind == "train"], list(range(1, 121)))
 
     def test_a_flipped_bit(self):
         def flip(folder):
@@ -72,6 +63,34 @@ class Checkpoints(EndToEnd):
 
     def test_a_folder_that_is_gone(self):
         self.resumes_exactly("gone", shutil.rmtree, "", kept=False)
+
+    def killed_while_writing(self, name, workers, launcher):
+        """A run of which everything is killed while a checkpoint is half written; none when that checkpoint was committed all the same."""
+        run = self.dir / name
+        train = self.start("train", "tiny.yaml", "--run", run, "--workers", workers, "--launcher", launcher, *STEPS)
+        wait_until(lambda: len(journal(run, "checkpoint_committed")) >= 2, what="two checkpoints")
+        pids = [worker["pid"] for worker in self.status(run)["workers"]]
+        folder = while_a_checkpoint_is_written(run, lambda: train.poll() is not None)
+        for pid in [train.pid, *pids]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        train.wait()
+        return run if folder is not None and folder.exists() else None
+
+    def test_everything_killed_while_one_is_written(self):
+        for workers, launcher in ((1, "local"), (3, "local"), (2, "mpirun")):
+            with self.subTest(workers=workers, launcher=launcher):
+                runs = (self.killed_while_writing(f"torn-{launcher}-{workers}-{attempt}", workers, launcher) for attempt in range(8))
+                run = next(filter(None, runs), None)
+                self.assertIsNotNone(run, "no kill met a checkpoint in the making")
+                committed = [entry["data"]["step"] for entry in journal(run, "checkpoint_committed")]
+                self.plumbline("resume", run)
+                self.assertEqual(journal(run, "generation_started")[-1]["data"]["start_step"], committed[-1])
+                self.assertEqual(weights_sha256(run), self.expected)
+                self.assertEqual([step for kind, step in standing_metrics(run) if kind == "train"], list(range(1, 121)))
+                self.assertEqual(list((run / "checkpoints").glob(".*")), [], "nothing half written is left")
 
     def test_none_that_verifies_is_an_error_and_settings_are_not_stored(self):
         def cut_all(newest):

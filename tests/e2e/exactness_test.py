@@ -60,7 +60,7 @@ class Exactness(EndToEnd):
     def test_early_stopping_ends_at_one_step_whatever_happens(self):
         # A model of random weights answers in gibberish, which breaks no norm: no rate is ever lower than the first.
         early = ["--set", "train.steps=240", "--set", "evaluate.every=8", "--set", "evaluate.judged=4", "--set", "evaluate.patience=3",
-                 "--set", "evaluate.generations=6", "--set", "checkpoint.every=4"]
+                 "--set", "evaluate.generations=6", "--set", "checkpoint.every=1"]
         for workers in (1, 3):
             self.plumbline("train", "tiny.yaml", "--run", f"early-{workers}", "--workers", workers, *early)
             ended = journal(self.dir / f"early-{workers}", "early_stop")

@@ -4,6 +4,7 @@ The programs are taken from $PLUMBLINE_BIN (the build's bin/ folder). Nothing he
 condition under a deadline.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -92,6 +93,16 @@ def weights_sha256(run):
     return json.loads((run / "evaluation" / "summary.json").read_text())["weights_sha256"]
 
 
+def standing_metrics(run):
+    """metrics.jsonl as docs/formats.md says to read it: {(kind, step): line} of what no later line makes void, in its order."""
+    kept = {}
+    for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
+        kind, step = line["kind"], line["step"]
+        kept = {(k, s): old for (k, s), old in kept.items() if not (s > step or (s == step and (kind == "train" or k == "heldout")))}
+        kept[kind, step] = line
+    return kept
+
+
 def wait_until(condition, timeout=60, what="the condition"):
     """Polls `condition` until it returns something true and returns it."""
     deadline = time.monotonic() + timeout
@@ -117,6 +128,22 @@ def journal(run, event=None):
     return [e for e in entries if event is None or e["event"] == event]
 
 
+def while_a_checkpoint_is_written(run, over, timeout=60):
+    """Returns as soon as a part of a checkpoint lies in a partial folder of the run; None when over() first. Polls without a pause: such a
+    folder is there for some milliseconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        for folder in (run / "checkpoints").glob(".step-*.partial"):
+            try:
+                if any(folder.iterdir()):
+                    return folder
+            except OSError:
+                continue  # It is a checkpoint by now.
+        if over():
+            return None
+    raise AssertionError(f"no checkpoint was written within {timeout} s")
+
+
 class EndToEnd(unittest.TestCase):
     """A scratch folder for each test; `self.plumbline(...)` runs the program there."""
 
@@ -136,7 +163,23 @@ class EndToEnd(unittest.TestCase):
                 except subprocess.TimeoutExpired:
                     child.kill()
                     child.wait()
+        self.end_workers()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def end_workers(self):
+        """SIGKILL to all that work in the scratch folder, those whose coordinator was killed too. Returns once they are gone."""
+        def here():
+            found = []
+            for process in pathlib.Path("/proc").glob("[0-9]*"):
+                try:
+                    if str(self.dir).encode() in (process / "cmdline").read_bytes():
+                        os.kill(int(process.name), signal.SIGKILL)
+                        found.append(process.name)
+                except OSError:
+                    continue
+            return found
+
+        wait_until(lambda: not here(), what="the workers' end")
 
     def plumbline(self, *args, status=0, timeout=300, env=None):
         """Runs the program to its end, checks its exit status, returns (stdout, stderr)."""
@@ -146,10 +189,11 @@ class EndToEnd(unittest.TestCase):
         self.assertEqual(done.returncode, status, f"{' '.join(command)}\n--- stdout\n{done.stdout[-4000:]}\n--- stderr\n{done.stderr[-4000:]}")
         return done.stdout, done.stderr
 
-    def start(self, *args, program=None, env=None):
-        """Starts a program in the background."""
-        child = subprocess.Popen([str(program or PLUMBLINE), *map(str, args)], cwd=self.dir, text=True, stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+    def start(self, *args, program=None, env=None, output=None):
+        """Starts a program in the background. What it says is for communicate() to read, or at the end of the file `output`."""
+        with open(output, "a") if output else contextlib.nullcontext(subprocess.PIPE) as out:
+            child = subprocess.Popen([str(program or PLUMBLINE), *map(str, args)], cwd=self.dir, text=True, stdin=subprocess.DEVNULL,
+                                     stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         self.children.append(child)
         return child
 

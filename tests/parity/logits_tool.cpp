@@ -43,8 +43,7 @@ Status make(const std::string& kind, const std::filesystem::path& folder) {
     model.parameters().get("lm_head.weight")[kEosToken].mul_(2.5);
   const auto optimizer = make_optimizer({}, model.parameters());
   PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer("byte"));
-  PLUMBLINE_TRY(begin_checkpoint(folder));
-  PLUMBLINE_TRY(write_checkpoint_parts(folder, /*rank=*/0, /*world=*/1, model, *optimizer, *tokenizer, {}));
+  PLUMBLINE_TRY(write_checkpoint_parts(folder, /*rank=*/0, /*world=*/1, {model, *optimizer, *tokenizer}, {}));
   return {};
 }
 
@@ -118,8 +117,7 @@ Status adapt(const std::filesystem::path& folder, const std::filesystem::path& o
       model->trained().flat().narrow(0, spec.offset, spec.size()).copy_(at::arange(spec.size()).cos().mul(0.2));
   const auto optimizer = make_optimizer({}, model->trained());
   PLUMBLINE_ASSIGN(const auto tokenizer, make_tokenizer("byte"));
-  PLUMBLINE_TRY(begin_checkpoint(out));
-  PLUMBLINE_TRY(write_checkpoint_parts(out, /*rank=*/0, /*world=*/1, *model, *optimizer, *tokenizer, {}));
+  PLUMBLINE_TRY(write_checkpoint_parts(out, /*rank=*/0, /*world=*/1, {*model, *optimizer, *tokenizer}, {}));
   return {};
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/config/adapter_config.hpp"
 #include "common/core/files.hpp"
+#include "common/core/hashed_file.hpp"
 #include "worker/model/safetensors.hpp"
 
 namespace plumbline {
@@ -27,15 +28,6 @@ Error explained(Error error, const fs::path& path) {
   return error;
 }
 
-/// Size and hash of a part that has been written.
-Result<WrittenPart> describe(const fs::path& folder, const std::string& file) {
-  std::error_code ec;
-  const auto bytes = fs::file_size(folder / file, ec);
-  if (ec) return run_error("the part is gone: " + ec.message(), (folder / file).string());
-  PLUMBLINE_ASSIGN(std::string hash, sha256_file(folder / file));
-  return WrittenPart{file, bytes, std::move(hash)};
-}
-
 Status load_part(const fs::path& file, const OptimizerPart& part) {
   const at::NoGradGuard no_grad;
   PLUMBLINE_ASSIGN(const auto saved, read_safetensors(file));
@@ -53,62 +45,45 @@ Status load_part(const fs::path& file, const OptimizerPart& part) {
 
 std::string optimizer_file(const OptimizerPart& part) { return "optimizer-" + part.name + ".safetensors"; }
 
-int checkpoint_parts(const T5& model, const Optimizer& optimizer, const Tokenizer& tokenizer) {
+int checkpoint_parts(const CheckpointSource& source) {
   constexpr int kModelAndState = 3;  // config.json, model.safetensors, state.json
-  const int adapter = model.adapter() != nullptr ? 2 : 0;
-  return kModelAndState + adapter + static_cast<int>(tokenizer.hf_files().size() + optimizer.state().size());
+  const int adapter = source.model.adapter() != nullptr ? 2 : 0;
+  return kModelAndState + adapter +
+         static_cast<int>(source.tokenizer.hf_files().size() + source.optimizer.state().size());
 }
 
-Status begin_checkpoint(const fs::path& folder) {
-  std::error_code ec;
-  fs::remove_all(folder, ec);
-  if (!ec) fs::create_directories(folder, ec);
-  if (ec) return explained(run_error("the folder cannot be made: " + ec.message(), folder.string()), folder);
-  return {};
-}
-
-Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, int rank, int world, const T5& model,
-                                                        const Optimizer& optimizer, const Tokenizer& tokenizer,
-                                                        const CheckpointState& state) {
-  std::vector<std::string> files;
-  const auto write = [&]() -> Status {
-    if (rank == 0) {
-      PLUMBLINE_TRY(save_model(model, folder));
-      files.insert(files.end(), {kModelConfigFile, kModelFile});
-      if (const Adapter* adapter = model.adapter()) {
-        PLUMBLINE_TRY(save_adapter(*adapter, folder / kAdapterFolder));
-        for (const char* file : {kAdapterConfigFile, kAdapterFile})
-          files.push_back(std::string(kAdapterFolder) + "/" + file);
-      }
-      for (const auto& [name, content] : tokenizer.hf_files()) {
-        PLUMBLINE_TRY(write_file_atomically(folder / name, content));
-        files.push_back(name);
-      }
-      PLUMBLINE_TRY(write_file_atomically(folder / kStateFile, to_json(state).dump(2) + "\n"));
-      files.emplace_back(kStateFile);
-    }
-    int writer = 0;
-    for (const OptimizerPart& part : optimizer.state()) {
-      if (rank != ++writer % world) continue;
-      files.push_back(optimizer_file(part));
-      PLUMBLINE_TRY(write_safetensors(folder / files.back(), part.tensors));
-    }
-    return {};
-  };
-  std::vector<WrittenPart> parts;
+Status write_parts(const fs::path& folder, const CheckpointCopy& copy, const PartReport& report,
+                   const std::function<bool()>& go_on) {
+  std::vector<fs::path> written;
   const auto run = [&]() -> Status {
-    PLUMBLINE_TRY(write());
-    for (const auto& file : files) {
-      PLUMBLINE_ASSIGN(WrittenPart part, describe(folder, file));
-      parts.push_back(std::move(part));
+    for (const CheckpointCopy::File& file : copy.files()) {
+      const fs::path path = folder / file.name;
+      std::error_code ec;
+      fs::create_directories(path.parent_path(), ec);
+      if (ec) return run_error("the folder cannot be made: " + ec.message(), path.parent_path().string());
+      PLUMBLINE_ASSIGN(std::string hash, write_file_hashed(path, file.bytes(), go_on));
+      written.push_back(path);
+      PLUMBLINE_TRY(report({file.name, file.bytes().size(), std::move(hash)}));
     }
     return {};
   };
-  if (Status status = run(); status.has_error()) {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-    return explained(std::move(status).error(), folder);
-  }
+  Status status = run();
+  if (!status.has_error() || !go_on()) return status;  // What is given up may have been committed by now.
+  std::error_code ignored;
+  for (const fs::path& path : written) fs::remove(path, ignored);
+  return explained(std::move(status).error(), folder);
+}
+
+Result<std::vector<WrittenPart>> write_checkpoint_parts(const fs::path& folder, int rank, int world,
+                                                        const CheckpointSource& source, const CheckpointState& state) {
+  CheckpointCopy copy;
+  PLUMBLINE_TRY(copy.take(source, state, rank, world));
+  std::vector<WrittenPart> parts;
+  const auto keep = [&](const WrittenPart& part) -> Status {
+    parts.push_back(part);
+    return {};
+  };
+  PLUMBLINE_TRY(write_parts(folder, copy, keep, [] { return true; }));
   return parts;
 }
 

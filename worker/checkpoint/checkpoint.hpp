@@ -1,23 +1,26 @@
 // The parts of a checkpoint, who writes which, and reading them back. The folder loads in HF Transformers as it stands
 // (config.json, model.safetensors, tokenizer files); beside them lie the optimizer's state under the parameters'
-// names and state.json. Parts are written into the partial folder; the coordinator checks them, writes the manifest and
-// renames.
+// names and state.json. Parts are copied first (checkpoint_copy.hpp) and written into the partial folder, beside
+// training (checkpoint_writer.hpp); the coordinator checks them, writes the manifest and renames.
 //
 // A model with an adapter is saved twice: model.safetensors has the adapter merged into it, for whoever uses the model;
 // adapter/ has what was trained, as peft has it, and is what a resume puts beside the start model.
 //
 // Every rank holds all weights and all of the optimizer's state, so any rank can write any part: rank 0 the model,
 // its adapter, the tokenizer's files and state.json, rank 1 + i (mod world) the optimizer's part i. Errors: a full disk
-// is a run error that names the path, and the partial folder is removed; a part that does not fit the run is a data
-// error naming file and tensor. Training thread only.
+// is a run error that names the path, and what the rank has written of the checkpoint is taken back; the partial
+// folder, where others may be writing, is left to the coordinator. A part that does not fit the run is a data error
+// naming file and tensor. Reading is for the training thread only.
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "common/record/checkpoint_manifest.hpp"
 #include "common/text/tokenizer.hpp"
+#include "worker/checkpoint/checkpoint_copy.hpp"
 #include "worker/model/t5.hpp"
 #include "worker/optimizer/optimizer.hpp"
 
@@ -38,16 +41,20 @@ struct WrittenPart {
 };
 
 /// How many files a checkpoint has in all.
-int checkpoint_parts(const T5& model, const Optimizer& optimizer, const Tokenizer& tokenizer);
+int checkpoint_parts(const CheckpointSource& source);
 
-/// Makes `folder` anew and empty; a partial folder that a crash left behind is removed. Rank 0 calls it, before the
-/// rest.
-Status begin_checkpoint(const std::filesystem::path& folder);
+/// Is told of each part once it is on disk; an error ends the writing.
+using PartReport = std::function<Status(const WrittenPart&)>;
 
-/// Writes this rank's parts into `folder`, which exists.
+/// Writes what was copied into `folder`, which is made where it is not there: each file whole or absent, synced, then
+/// reported. `go_on` is asked now and then; when it says no, a run error and no half file. On any other error the files
+/// that this call wrote are removed. Any thread.
+Status write_parts(const std::filesystem::path& folder, const CheckpointCopy& copy, const PartReport& report,
+                   const std::function<bool()>& go_on);
+
+/// Copies and writes this rank's parts, all at once.
 Result<std::vector<WrittenPart>> write_checkpoint_parts(const std::filesystem::path& folder, int rank, int world,
-                                                        const T5& model, const Optimizer& optimizer,
-                                                        const Tokenizer& tokenizer, const CheckpointState& state);
+                                                        const CheckpointSource& source, const CheckpointState& state);
 
 /// state.json of a checkpoint.
 Result<CheckpointState> read_checkpoint_state(const std::filesystem::path& folder);

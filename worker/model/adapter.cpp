@@ -8,6 +8,7 @@
 #include "common/config/adapter_config.hpp"
 #include "common/core/json.hpp"
 #include "worker/model/layers.hpp"
+#include "worker/model/model_parts.hpp"
 #include "worker/model/safetensors.hpp"
 
 namespace plumbline {
@@ -67,15 +68,21 @@ at::Tensor Adapter::merged(const std::string& weight, const at::Tensor& w) const
   return beside(weight).merged_with(w);
 }
 
+std::vector<NamedTensor> adapter_tensors(const Adapter& adapter) {
+  std::vector<NamedTensor> tensors;
+  for (const auto& spec : adapter.parameters().specs())
+    tensors.push_back({spec.name, adapter.parameters().get(spec.name).detach()});
+  return tensors;
+}
+
+std::string adapter_config_text(const Adapter& adapter) { return to_peft_config(adapter.config()).dump(2) + "\n"; }
+
 Status save_adapter(const Adapter& adapter, const std::filesystem::path& folder) {
   std::error_code ec;
   std::filesystem::create_directories(folder, ec);
   if (ec) return run_error("the folder cannot be made: " + ec.message(), folder.string());
-  std::vector<NamedTensor> tensors;
-  for (const auto& spec : adapter.parameters().specs())
-    tensors.push_back({spec.name, adapter.parameters().get(spec.name).detach()});
-  PLUMBLINE_TRY(write_file_atomically(folder / kAdapterConfigFile, to_peft_config(adapter.config()).dump(2) + "\n"));
-  return write_safetensors(folder / kAdapterFile, tensors);
+  PLUMBLINE_TRY(write_file_atomically(folder / kAdapterConfigFile, adapter_config_text(adapter)));
+  return write_safetensors(folder / kAdapterFile, adapter_tensors(adapter));
 }
 
 Status load_adapter(Adapter& adapter, const std::filesystem::path& folder) {

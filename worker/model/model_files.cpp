@@ -4,12 +4,13 @@
 
 #include "common/config/weight_files.hpp"
 #include "common/core/json.hpp"
+#include "worker/model/model_parts.hpp"
 #include "worker/model/safetensors.hpp"
 #include "worker/model/t5.hpp"
 
 namespace plumbline {
 
-Status save_model(const T5& model, const std::filesystem::path& folder) {
+std::vector<NamedTensor> model_tensors(const T5& model) {
   const at::NoGradGuard no_grad;
   std::vector<NamedTensor> tensors;
   const Adapter* adapter = model.adapter();
@@ -18,8 +19,14 @@ Status save_model(const T5& model, const std::filesystem::path& folder) {
     const bool adapted = adapter != nullptr && adapter->is_beside(spec.name);
     tensors.push_back({spec.name, adapted ? adapter->merged(spec.name, weight) : weight});
   }
-  PLUMBLINE_TRY(write_file_atomically(folder / "config.json", to_hf_config(model.config()).dump(2) + "\n"));
-  return write_safetensors(folder / "model.safetensors", tensors);
+  return tensors;
+}
+
+std::string model_config_text(const T5& model) { return to_hf_config(model.config()).dump(2) + "\n"; }
+
+Status save_model(const T5& model, const std::filesystem::path& folder) {
+  PLUMBLINE_TRY(write_file_atomically(folder / "config.json", model_config_text(model)));
+  return write_safetensors(folder / "model.safetensors", model_tensors(model));
 }
 
 namespace {

@@ -5,9 +5,11 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <optional>
 
 #include "common/core/json.hpp"
+#include "worker/model/safetensors_image.hpp"
 
 namespace plumbline {
 
@@ -101,32 +103,67 @@ Result<std::vector<Entry>> parse_header(const std::filesystem::path& file, const
 
 }  // namespace
 
-Status write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors) {
+Result<SafetensorsLayout> layout_safetensors(const std::filesystem::path& file,
+                                             const std::vector<NamedTensor>& tensors) {
+  SafetensorsLayout layout;
   // Built by hand: an object of the JSON library would sort the names.
   std::string header = R"({"__metadata__":{"format":"pt"})";
   std::uint64_t offset = 0;
-  std::vector<at::Tensor> values;
   for (const auto& [name, tensor] : tensors) {
     const Dtype* dtype = nullptr;
     for (const auto& known : kDtypes)
       if (tensor.scalar_type() == known.type) dtype = &known;
     if (dtype == nullptr)
       return run_error("the tensor " + name + " has a dtype that Plumbline does not write", file.string());
-    values.push_back(tensor.detach().to(at::kCPU).contiguous());
-    const std::uint64_t bytes = values.back().nbytes();
     header.append(",").append(Json(name).dump()).append(R"(:{"dtype":")").append(dtype->name);
     header.append(R"(","shape":)").append(Json(tensor.sizes().vec()).dump()).append(R"(,"data_offsets":[)");
-    header.append(std::to_string(offset)).append(",").append(std::to_string(offset + bytes)).append("]}");
-    offset += bytes;
+    layout.begins.push_back(offset);
+    offset += static_cast<std::uint64_t>(tensor.numel()) * dtype->bytes;
+    header.append(std::to_string(layout.begins.back())).append(",").append(std::to_string(offset)).append("]}");
   }
   header += "}";
   header.append((kDataAlign - (sizeof(std::uint64_t) + header.size()) % kDataAlign) % kDataAlign, ' ');
-  std::string out;
-  out.reserve(sizeof(std::uint64_t) + header.size() + offset);
-  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(header.size() >> (8 * i)));
-  out += header;
-  for (const auto& value : values) out.append(static_cast<const char*>(value.const_data_ptr()), value.nbytes());
-  return write_file_atomically(file, out);
+  for (int i = 0; i < 8; ++i) layout.head.push_back(static_cast<char>(header.size() >> (8 * i)));
+  layout.head += header;
+  for (std::uint64_t& begin : layout.begins) begin += layout.head.size();
+  layout.bytes = layout.head.size() + offset;
+  return layout;
+}
+
+void fill_safetensors(const SafetensorsLayout& layout, const std::vector<NamedTensor>& tensors, void* image) {
+  const at::NoGradGuard no_grad;
+  auto* bytes = static_cast<char*>(image);
+  std::memcpy(bytes, layout.head.data(), layout.head.size());
+  // What follows one another in memory as in the file is copied in one go: large copies pass the caches by.
+  const char* from = nullptr;
+  char* to = nullptr;
+  std::size_t size = 0;
+  const auto copy = [&] {
+    if (size > 0) std::memcpy(to, from, size);
+    size = 0;
+  };
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const at::Tensor& tensor = tensors[i].tensor;
+    char* place = bytes + layout.begins[i];
+    if (!tensor.is_cpu() || !tensor.is_contiguous()) {
+      at::from_blob(place, tensor.sizes(), at::TensorOptions(tensor.scalar_type())).copy_(tensor.detach());
+      continue;
+    }
+    const auto* data = static_cast<const char*>(tensor.const_data_ptr());
+    if (size == 0 || data != from + size || place != to + size) {
+      copy();
+      from = data, to = place;
+    }
+    size += tensor.nbytes();
+  }
+  copy();
+}
+
+Status write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors) {
+  PLUMBLINE_ASSIGN(const SafetensorsLayout layout, layout_safetensors(file, tensors));
+  const auto image = std::make_unique_for_overwrite<char[]>(layout.bytes);
+  fill_safetensors(layout, tensors, image.get());
+  return write_file_atomically(file, {image.get(), layout.bytes});
 }
 
 Result<std::map<std::string, at::Tensor>> read_safetensors(const std::filesystem::path& file) {

@@ -12,6 +12,7 @@ Commands:
   loss       {"rows": […]}: their mean loss, without training
   reference  {"rows": […]}: computes their reference log-probs once (dpo)
   reset      the weights and the optimizer as they were at the start
+  save       {"file": …}: torch.save of both -> {"bytes": …}; the step after it begins when this is answered
 
 Batching: "random" pads micro-batches of the step's examples in random order to their longest; "grouped" sorts the examples of all steps of
 a command by length first, as Transformers' group_by_length does with 50 steps' examples, and so makes other steps of the same examples.
@@ -21,6 +22,7 @@ softmax over the vocabulary that is kept.
 """
 import contextlib
 import copy
+import os
 import random
 
 from peer import Rows, listen, obey
@@ -181,7 +183,11 @@ class Training:
                 self.references[row] = (values[j].item(), values[len(rows) + j].item())
         return {}
 
+    def save(self, command):
+        torch.save({"model": self.bare.state_dict(), "optimizer": self.optimizer.state_dict()}, command["file"])
+        return {"bytes": os.path.getsize(command["file"])}
+
 
 training = Training(SETUP)
 obey(ANSWERS, {"torch": torch.__version__, "transformers": transformers.__version__},
-     {"train": training.train, "loss": training.loss, "reference": training.cache_references, "reset": training.reset})
+     {"train": training.train, "loss": training.loss, "reference": training.cache_references, "reset": training.reset, "save": training.save})

@@ -7,6 +7,7 @@
 
 #include <set>
 
+#include "common/core/hashed_file.hpp"
 #include "tests/common/scratch.hpp"
 
 namespace plumbline {
@@ -85,6 +86,29 @@ TEST_F(FilesTest, AFailedAtomicWriteLeavesTheOldFile) {
   EXPECT_TRUE(write_file_atomically(file("d"), "x").has_error()) << "a folder is not replaced";
   EXPECT_EQ(entries(), 2u);
   EXPECT_EQ(write_file_atomically(file("no/f"), "x").error().where, file("no/f").string());
+}
+
+TEST_F(FilesTest, AFileIsHashedOnItsWay) {
+  const std::string bytes(9'000'000, 'x');
+  put("f", "old");
+  EXPECT_EQ(write_file_hashed(file("f"), bytes, [] { return true; }).value(), sha256_hex(bytes));
+  EXPECT_TRUE(content("f") == bytes);
+  EXPECT_EQ(write_file_hashed(file("empty"), "", [] { return true; }).value(), sha256_hex(std::string_view()));
+  EXPECT_EQ(entries(), 2u);
+}
+
+TEST_F(FilesTest, AFileThatIsGivenUpLeavesTheOldOne) {
+  put("f", "old");
+  const std::string bytes(9'000'000, 'x');
+  for (int asked = 0; asked < 4; ++asked) {  // three blocks, and the name
+    int left = asked;
+    const auto written = write_file_hashed(file("f"), bytes, [&] { return left-- > 0; });
+    ASSERT_TRUE(written.has_error()) << asked;
+    EXPECT_EQ(written.error().code, ErrorCode::kRun);
+    EXPECT_EQ(written.error().where, file("f").string());
+    EXPECT_EQ(content("f"), "old");
+    EXPECT_EQ(entries(), 1u);
+  }
 }
 
 TEST_F(FilesTest, AFullDiskIsARunErrorThatSaysSo) {

@@ -51,7 +51,7 @@ std::vector<Message> all_messages() {
           NcclId{std::string(256, 'c')},
           Failed{3, "the shard is cut short", "train-00000.h5", "Use an intact copy."},
           Finished{12},
-          StatusRequest{},
+          StatusRequest{true},
           StatusReply{{{"step", 3}}},
           StopRequest{},
           StopReply{"stopping after step 3"},

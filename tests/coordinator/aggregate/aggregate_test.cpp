@@ -43,11 +43,17 @@ TEST_F(RunFolder, MergesPartsOnceAndRemovesThem) {
   const Step step(3);
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 0), part({2, 0})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 1), part({1, 3})).has_value());
-  ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, 2), part({1})).has_value());  // of an earlier, larger group
+  // Of an earlier, larger group.
+  for (const int rank : {2, 16'383})
+    ASSERT_TRUE(write_snapshot(layout.snapshot_part(step, rank), part({1})).has_value());
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(30), 0), part({1})).has_value());  // of another step
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(step.value() + 1), 0), part({1})).has_value());
   const Status merged = aggregate_snapshot(layout, step, 2, 4);
   ASSERT_TRUE(merged.has_value()) << to_string(merged.error());
+  EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(30), 0)));
   EXPECT_FALSE(fs::exists(layout.snapshot_part(step, 0)));
-  EXPECT_FALSE(fs::exists(layout.snapshot_part(step, 2)));
+  for (const int rank : {2, 16'383}) EXPECT_FALSE(fs::exists(layout.snapshot_part(step, rank)));
+  EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(step.value() + 1), 0))) << "another step's";
   const auto snapshot = read_snapshot(layout.snapshot(step));
   ASSERT_TRUE(snapshot.has_value()) << to_string(snapshot.error());
   EXPECT_EQ(snapshot->probe_index, (std::vector<std::int64_t>{0, 1, 2, 3}));
@@ -62,6 +68,25 @@ TEST_F(RunFolder, AMissingPartIsAnErrorAndLeavesNothing) {
   EXPECT_FALSE(aggregate_snapshot(layout, Step(3), 1, 4).has_value()) << "rows 1 and 3 are missing";
   EXPECT_FALSE(fs::exists(layout.snapshot(Step(3))));
   EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(3), 0)));
+}
+
+TEST_F(RunFolder, WhatAKilledCoordinatorLeftIsMergedWhereItIsWhole) {
+  const RunLayout layout(root_);
+  // Whole, with a part of an earlier, larger group; merged already, but not all parts removed; not whole.
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(3), 0), part({0, 2})).has_value());
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(3), 1), part({1, 3})).has_value());
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(3), 2), part({1})).has_value());
+  ASSERT_TRUE(write_snapshot(layout.snapshot(Step(30)), part({0, 1, 2, 3})).has_value());
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(30), 1), part({1, 3})).has_value());
+  ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(31), 0), part({0, 2})).has_value());
+  aggregate_left_snapshots(layout, 4);
+  const auto merged = read_snapshot(layout.snapshot(Step(3)));
+  ASSERT_TRUE(merged.has_value()) << to_string(merged.error());
+  EXPECT_EQ(merged->probe_index, (std::vector<std::int64_t>{0, 1, 2, 3}));
+  for (const auto& [step, rank] : {std::pair(3, 0), std::pair(3, 1), std::pair(3, 2), std::pair(30, 1)})
+    EXPECT_FALSE(fs::exists(layout.snapshot_part(Step(step), rank))) << step << " " << rank;
+  EXPECT_FALSE(fs::exists(layout.snapshot(Step(31))));
+  EXPECT_TRUE(fs::exists(layout.snapshot_part(Step(31), 0)));
 }
 
 /// A dataset of one norm with a rule; its shards hold the few rows that opening needs.

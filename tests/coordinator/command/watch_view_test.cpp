@@ -134,6 +134,17 @@ TEST(WithoutClocks, TimeAloneIsNoChange) {
   EXPECT_NE(without_clocks(trained), without_clocks(status()));
 }
 
+TEST(WatchScreen, OfACrowdTheCountsStandBeforeThoseWhoAreListed) {
+  Json crowd = status(), later = status();
+  for (Json* said : {&crowd, &later}) {
+    (*said)["num_workers"] = 10'000, (*said)["num_hosts"] = 1'250;
+    (*said)["phases"] = {{"training", 10'000}};
+  }
+  later["workers"].erase(0);
+  EXPECT_THAT(watch_screen(crowd, {}, {}, {}), testing::Contains("10000 workers on 1250 hosts: 10000 training"));
+  EXPECT_EQ(without_clocks(later), without_clocks(crowd)) << "others were heard from longest ago: no change";
+}
+
 TEST(IsOver, WhenNobodyServesTheRun) {
   EXPECT_FALSE(is_over(status()));
   for (const char* state : {"created", "stopped", "finished", "failed", "interrupted"})

@@ -520,6 +520,27 @@ TEST_F(DecideTest, ANewGroupWaitsForTheCheckpointOfTheOld) {
   EXPECT_EQ(drive.all<action::Assign>().back().assignment.start_step, 4);
 }
 
+TEST_F(DecideTest, ACheckpointIsWrittenWhileTrainingGoesOn) {
+  drive.take_steps(0, 5);
+  drive.say(1, PartWritten{4, "b", 1, std::string(64, 'b'), 2});
+  const auto store =
+      Drive::of<action::StoreCheckpoint>(drive.say(0, PartWritten{4, "model.safetensors", 1, std::string(64, 'a'), 2}));
+  ASSERT_EQ(store.size(), 1u);
+  EXPECT_EQ(store[0].generation, Generation(1));
+  drive.feed(event::StopRequested{"test", false});
+  drive.feed(event::CheckpointStored{4, "w4"});
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty()) << "steps that were taken since would be lost";
+  const std::int64_t end = drive.leases().back().end_step;
+  EXPECT_TRUE(drive.leases().back().stop);
+  EXPECT_GE(end, 5);
+  drive.take_steps(5, end);
+  drive.checkpoint(end);
+  for (int rank : {0, 1}) drive.say(rank, Finished{end});
+  drive.exit(0);
+  for (int rank : {0, 1}) drive.lose(rank);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kStopped);
+}
+
 TEST_F(DecideTest, ACheckpointThatCannotBeStoredEndsTheRun) {
   drive.take_steps(0, 4);
   for (const char* file : {"a", "model.safetensors"}) drive.say(0, PartWritten{4, file, 1, std::string(64, 'a'), 2});

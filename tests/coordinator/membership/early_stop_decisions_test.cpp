@@ -67,6 +67,24 @@ TEST_F(EarlyStopTest, TheRunEndsWhereTheRateNoLongerFalls) {
   EXPECT_THAT(drive.journal(), Contains("early_stop").Times(1));
 }
 
+TEST_F(EarlyStopTest, TheCheckpointBeforeMayStillBeWrittenAtTheEndOfPatience) {
+  train_to_the_end_of_patience();
+  for (const char* file : {"a", "model.safetensors"}) drive.say(0, PartWritten{4, file, 1, std::string(64, 'a'), 2});
+  drive.feed(event::CheckpointStored{4, "w4"});
+  EXPECT_TRUE(drive.all<action::EndGroup>().empty());
+  drive.say(0, Finished{6});
+  EXPECT_EQ(drive.all<action::Drop>().size(), 1u) << "its last step is in no checkpoint";
+}
+
+TEST_F(EarlyStopTest, AndTheOneOfTheEndIsWaitedFor) {
+  train_to_the_end_of_patience();
+  for (const std::int64_t step : {4, 6}) drive.checkpoint(step);
+  for (int rank = 0; rank < 2; ++rank) drive.say(rank, Finished{6});
+  drive.exit(0);
+  for (int rank = 0; rank < 2; ++rank) drive.lose(rank);
+  EXPECT_EQ(drive.ended().outcome, Outcome::kFinished);
+}
+
 TEST_F(EarlyStopTest, ARateThatFallsTrainsToTheEnd) {
   for (std::int64_t step = 0; step < 8; step += 2) {
     measure(step, 0.5 - 0.05 * static_cast<double>(step));

@@ -57,9 +57,17 @@ void ElasticCluster::send(Link& link, const Message& message) {
   if (!link.broken) link.unread.push_back(message);
 }
 
+/// As the shell sends it.
+Assignment ElasticCluster::whole(const action::Assign& assign) {
+  Assignment message = assign.assignment;
+  EXPECT_TRUE(message.mesh.empty());
+  message.mesh = *assign.mesh;
+  return message;
+}
+
 /// The first rank's tells that a generation begins; the others' must be the same but for the rank.
 void ElasticCluster::carry_out(const action::Assign& assign) {
-  const Assignment& given = assign.assignment;
+  const Assignment given = whole(assign);
   if (given.rank == 0) begin_generation(assign);
   ASSERT_TRUE(shared_);
   EXPECT_EQ(given.generation, shared_->generation);
@@ -83,7 +91,7 @@ void ElasticCluster::carry_out(const action::Assign& assign) {
 }
 
 void ElasticCluster::begin_generation(const action::Assign& first) {
-  const Assignment& given = first.assignment;
+  const Assignment given = whole(first);
   const std::int64_t committed = commits_.empty() ? 0 : commits_.back();
   EXPECT_EQ(given.generation.value(), generation_) << "not the one that is in the journal";
   EXPECT_FALSE(meshes_.contains(generation_)) << "one generation is begun twice";
@@ -162,6 +170,8 @@ void ElasticCluster::carry_out(const action::StoreCheckpoint& store) {
   const std::int64_t step = store.manifest.step.value();
   EXPECT_EQ(store.manifest.files.size(), 2u);
   EXPECT_EQ((reported_[{generation_, step}].size()), 2u) << "stored before every part was reported in this generation";
+  EXPECT_EQ(store.generation.value(), generation_);
+  files_[step] = partial_.at({store.generation.value(), step});
   EXPECT_EQ(files_[step], chain(step));
   storing_ = step;
 }

@@ -78,7 +78,10 @@ void ElasticCluster::turn() {
       for (std::uint64_t i = 0, first = roll(workers_.size()); i < workers_.size() && !ended_; ++i) {
         Worker& worker = workers_[static_cast<std::size_t>((first + i) % workers_.size())];
         if (!worker.alive || worker.suspended) continue;
-        if (!tend(worker)) act(worker);
+        if (tend(worker) || worker.hung) return;
+        const auto before = std::tuple(worker.at, worker.step, worker.due);
+        act(worker);
+        if (before != std::tuple(worker.at, worker.step, worker.due)) ++worker.work;
         return;
       }
   }
@@ -100,6 +103,7 @@ void ElasticCluster::wreck() {
       if (roll(3) != 0) leave_world(worker, 137);
   if (happens(dangers_.silence)) one().suspended = true;
   if (dangers_.silence > 0 && roll(100) == 0) one().suspended = false;
+  if (happens(dangers_.hang)) one().hung = true;
   if (happens(dangers_.cut)) cut_some_connection();
   if (!happens(dangers_.failure)) return;
   Worker& failing = one();
@@ -176,8 +180,7 @@ bool ElasticCluster::read_one() {
     }
     const bool beats = !over && !link.broken && !worker.suspended && !worker.looking && worker.at != At::kWelcome;
     if (link.said.empty() && !beats) continue;
-    auto [generation, message] =
-        std::pair<std::uint64_t, Message>(worker.spoken, Heartbeat{std::max<std::int64_t>(worker.step, 0), "training"});
+    auto [generation, message] = std::pair<std::uint64_t, Message>(worker.spoken, heartbeat_of(worker));
     if (!link.said.empty() && (!beats || roll(6) != 0)) {
       std::tie(generation, message) = link.said.front();
       link.said.pop_front();

@@ -35,6 +35,7 @@ class ElasticCluster {
     int restart = 0;       ///< of 10,000 events: the coordinator is killed somewhere in carrying out actions
     int reconfigured = 0;  ///< of 100 restarts: under another configuration, which takes no worker over
     int cut = 0;           ///< of 10,000 turns: a connection breaks, and nobody dies
+    int hang = 0;          ///< of 10,000 turns: the thread that trains stands still, and its process lives
   };
 
   ElasticCluster(std::uint64_t seed, const RunFacts& facts, const Dangers& dangers)
@@ -43,7 +44,8 @@ class ElasticCluster {
         dangers_(dangers),
         save_every_(static_cast<std::int64_t>(1 + random_() % 5)),
         measure_every_(static_cast<std::int64_t>(1 + random_() % 4)),
-        picture_every_(static_cast<std::int64_t>(2 + random_() % 6)) {}
+        picture_every_(static_cast<std::int64_t>(2 + random_() % 6)),
+        writing_turns_(kWritingTurns[random_() % std::size(kWritingTurns)]) {}
 
   /// Runs to the end; the outcome.
   action::EndRun run();
@@ -51,8 +53,10 @@ class ElasticCluster {
   [[nodiscard]] const Drive& drive() const { return drive_; }
   [[nodiscard]] int generations() const { return static_cast<int>(generation_); }
   [[nodiscard]] int deaths() const { return deaths_; }
-  [[nodiscard]] int joins() const { return joins_; }            ///< of newcomers to a group that trains
-  [[nodiscard]] int from_files() const { return from_files_; }  ///< generations after the first that began so
+  [[nodiscard]] int joins() const { return joins_; }                ///< of newcomers to a group that trains
+  [[nodiscard]] int from_files() const { return from_files_; }      ///< generations after the first that began so
+  [[nodiscard]] int late_commits() const { return late_commits_; }  ///< of steps that somebody had left behind by then
+  [[nodiscard]] int given_up() const { return given_up_; }          ///< checkpoints, by one who wrote them
   [[nodiscard]] bool fallen_back() const { return fallen_back_; }
   [[nodiscard]] bool failed_on_its_own() const { return failed_on_its_own_; }
   [[nodiscard]] int restarts() const { return restarts_; }        ///< of the coordinator
@@ -60,6 +64,7 @@ class ElasticCluster {
   [[nodiscard]] int steps_taken() const { return steps_taken_; }  ///< with those that were taken twice
 
  private:
+  static constexpr std::uint64_t kWritingTurns[] = {1, 4, 20, 80};
   /// Where a worker's thread is. From kBuild to kEvaluate it waits for all ranks of its mesh.
   enum class At {
     kStart,
@@ -70,10 +75,10 @@ class ElasticCluster {
     kBuild,
     kJoin,
     kMeasure,
-    kBeginSave,
     kStep,
     kEvaluate,  // with all ranks
     kDue,
+    kSave,
     kCommit,
     kPicture,
     kLease,
@@ -100,9 +105,11 @@ class ElasticCluster {
     std::string group;
     At at = At::kStart;
     bool alive = true, suspended = false;
-    bool far = false;      ///< on another host than the coordinator
-    bool watched = false;  ///< the present coordinator launched or adopted it and has not seen its end
-    int status = 0;        ///< once it is not alive
+    bool hung = false;       ///< its thread; the session's goes on
+    std::uint64_t work = 1;  ///< turns of its thread
+    bool far = false;        ///< on another host than the coordinator
+    bool watched = false;    ///< the present coordinator launched or adopted it and has not seen its end
+    int status = 0;          ///< once it is not alive
     // The session.
     std::uint64_t link = 0;  ///< 0: none
     bool looking = false;    ///< for another coordinator, since
@@ -120,6 +127,11 @@ class ElasticCluster {
     std::uint64_t content = 0;
     std::int64_t saved = -1, measured = -1, pictured = -1;
     int due = 0;
+    At after_commit = At::kDue;  ///< what follows At::kCommit
+    // Its writer, beside training: the step whose checkpoint is under way, until it is committed; and whether its parts
+    // are still to be written.
+    std::int64_t saving = -1;
+    bool writing = false;
   };
   struct Mesh {
     std::vector<std::size_t> ranks;  ///< worker by rank
@@ -175,6 +187,7 @@ class ElasticCluster {
   void carry_out(const action::Welcome& welcome);
   void carry_out(const action::Assign& assign);
   void carry_out(const action::Send& sent);
+  static Assignment whole(const action::Assign& assign);
   void carry_out(const action::Drop& drop);
   void carry_out(const action::StoreCheckpoint& store);
   void carry_out(const action::VerifyCheckpoint&);
@@ -188,6 +201,7 @@ class ElasticCluster {
 
   // a worker: elastic_worker.cpp
   void act(Worker& worker);
+  [[nodiscard]] static Heartbeat heartbeat_of(const Worker& worker);
   void read(Worker& worker);
   void say(Worker& worker, Message message);
   void take_part(Worker& worker);
@@ -198,6 +212,9 @@ class ElasticCluster {
   void meet(Worker& worker);
   void complete(Mesh& mesh, At what);
   void come_out(Worker& worker, At what);
+  void save(Worker& worker);
+  bool write_parts(Worker& worker);
+  void await_commit(Worker& worker);
   void join(Mesh& mesh, std::optional<std::size_t> dies);
   void take_over_reports(Worker& worker);
 
@@ -212,12 +229,14 @@ class ElasticCluster {
   Drive drive_;
   Dangers dangers_;
   std::int64_t save_every_, measure_every_, picture_every_;
-  std::deque<Worker> workers_;                   ///< every process there ever was
-  std::deque<Link> links_;                       ///< every connection there ever was; the first is 1
-  std::map<std::uint64_t, Mesh> meshes_;         ///< by generation
-  std::vector<std::uint64_t> chain_{1};          ///< what an undisturbed run holds, by step
-  std::vector<std::int64_t> commits_;            ///< that stand, ascending
-  std::map<std::int64_t, std::uint64_t> files_;  ///< content of checkpoints by step
+  std::uint64_t writing_turns_;           ///< of a worker, on average, until it has written its part of a checkpoint
+  std::deque<Worker> workers_;            ///< every process there ever was
+  std::deque<Link> links_;                ///< every connection there ever was; the first is 1
+  std::map<std::uint64_t, Mesh> meshes_;  ///< by generation
+  std::vector<std::uint64_t> chain_{1};   ///< what an undisturbed run holds, by step
+  std::vector<std::int64_t> commits_;     ///< that stand, ascending
+  std::map<std::int64_t, std::uint64_t> files_;                              ///< content of checkpoints by step
+  std::map<std::pair<std::uint64_t, std::int64_t>, std::uint64_t> partial_;  ///< of parts, by generation and step
   std::set<std::int64_t> trained_lines_, held_out_lines_;
   std::set<std::int64_t> void_trained_, void_held_out_;  ///< of them, those of steps that are taken anew
   std::string metrics_;                                  ///< the file, whole
@@ -238,7 +257,8 @@ class ElasticCluster {
   std::optional<std::int64_t> storing_;
   std::set<std::int64_t> aggregating_;
   std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
-  int deaths_ = 0, joins_ = 0, from_files_ = 0, restarts_ = 0, taken_over_ = 0, steps_taken_ = 0;
+  int deaths_ = 0, joins_ = 0, from_files_ = 0, restarts_ = 0, taken_over_ = 0, steps_taken_ = 0, late_commits_ = 0,
+      given_up_ = 0;
   std::optional<action::EndRun> ended_;
 };
 

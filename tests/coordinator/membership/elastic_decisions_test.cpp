@@ -72,6 +72,7 @@ class ElasticTest : public testing::Test {
     for (const auto& assign : drive.all<action::Assign>()) {
       if (assign.assignment.rank == 0) newest.clear();
       newest.push_back(assign.assignment);
+      newest.back().mesh = *assign.mesh;
     }
     return newest;
   }
@@ -176,6 +177,46 @@ TEST_F(TrainingTest, AStoreOnItsWayIsNotOverlookedWhenAllAreLost) {
   drive.verify();
   ASSERT_EQ(assignments().size(), 3u);
   EXPECT_EQ(assignments()[0].start_step, 4);
+}
+
+/// Ranks 0 and 1 took step 5, wrote it and died; rank 2, which has no part of a checkpoint, was left behind at step 4.
+class LeftBehindTest : public TrainingTest {
+ protected:
+  void be_left_behind() {
+    checkpoint(0, 4);
+    take_steps(0, 4, 5);
+    say(0, PartWritten{5, "model.safetensors", 1, std::string(64, 'a'), 2});
+    say(1, PartWritten{5, "b", 1, std::string(64, 'b'), 2});
+    die(0), die(1);
+    ready(2, 4);
+    EXPECT_TRUE(drive.all<action::VerifyCheckpoint>().empty()) << "it is being stored";
+    drive.feed(event::CheckpointStored{5, "w5"});
+    EXPECT_EQ(drive.all<action::VerifyCheckpoint>().size(), 1u) << "it is newer than what is held";
+  }
+  Assignment assigned_when_all_have_come() {
+    for (const int number : {0, 1}) come(number), ready(number);
+    EXPECT_EQ(assignments().size(), 3u);
+    return assignments().front();
+  }
+};
+
+TEST_F(LeftBehindTest, ACheckpointAheadOfAllWhoAreLeftIsTakenUp) {
+  be_left_behind();
+  drive.verify();
+  const Assignment assignment = assigned_when_all_have_come();
+  EXPECT_EQ(assignment.start_step, 5);
+  EXPECT_EQ(assignment.source, -1);
+  EXPECT_EQ(assignment.checkpointed, 5);
+}
+
+TEST_F(LeftBehindTest, WhereThatCheckpointIsDamagedWhatIsHeldIsTakenUp) {
+  be_left_behind();
+  drive.forget();
+  drive.feed(event::CheckpointVerified{{Step(4), "w4"}, {{{Step(5), "w5"}, "file", "reason", "moved"}}});
+  ASSERT_EQ(assignments().size(), 1u) << "at once";
+  EXPECT_EQ(assignments().front().start_step, 4);
+  EXPECT_EQ(assignments().front().source, 0) << "as new as any checkpoint";
+  EXPECT_EQ(assignments().front().checkpointed, 4);
 }
 
 TEST_F(ElasticTest, ASurvivorThatHoldsNothingStartsFromTheVerifiedCheckpointToo) {

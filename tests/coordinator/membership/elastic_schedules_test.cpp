@@ -26,7 +26,9 @@ RunFacts facts_of(std::uint64_t seed) {
   facts.workers = static_cast<int>(1 + seed % 5);
   facts.min_workers = static_cast<int>(1 + seed / 5 % static_cast<std::uint64_t>(facts.workers));
   facts.lease.steps = static_cast<std::int64_t>(1 + seed % 17);
+  facts.spares = static_cast<int>(seed / 11 % 3 == 0 ? 1 + seed % 2 : 0);
   facts.max_restarts = static_cast<int>(1 + seed % 7);
+  facts.hang_least = 15'000ms, facts.hang_unknown = 60'000ms;
   facts.worker_timeout = 10'000ms;
   facts.join_timeout = 20'000ms;
   facts.adopt_timeout = seed % 3 == 0 ? 3'000ms : 60'000ms;
@@ -68,15 +70,18 @@ TEST(ElasticSchedules, WithoutFaultsOneGenerationFinishes) {
 }
 
 TEST(ElasticSchedules, DeathsAreSurvived) {
-  int finished = 0, joins = 0, from_files = 0;
+  int finished = 0, joins = 0, from_files = 0, late = 0, given_up = 0;
   run_schedules(1000, {.death = 40, .torn = 100}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
     finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
     joins += cluster.joins(), from_files += cluster.from_files();
+    late += cluster.late_commits(), given_up += cluster.given_up();
   });
   if (number_in("PLUMBLINE_SCHEDULE")) return;
   EXPECT_GT(finished, 500);
   EXPECT_GT(joins, 500) << "newcomers take part again";
   EXPECT_GT(from_files, 50) << "now and then nobody is left";
+  EXPECT_GT(late, 1000) << "training goes on while a checkpoint is written";
+  EXPECT_GT(given_up, 100) << "a generation breaks while a checkpoint is written";
 }
 
 TEST(ElasticSchedules, SilenceAndClocksThatJump) {
@@ -149,6 +154,14 @@ TEST(ElasticSchedules, AWorkersOwnErrorEndsTheRun) {
 }
 
 /// The threads share the seeds among themselves.
+TEST(ElasticSchedules, HungWorkersAreFoundOut) {
+  int finished = 0;
+  run_schedules(500, {.death = 5, .hang = 12}, [&](const ElasticCluster&, const action::EndRun& ended) {
+    finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
+  });
+  EXPECT_TRUE(finished > 300 || number_in("PLUMBLINE_SCHEDULE"));
+}
+
 TEST(ElasticSchedules, EverythingAtOnce) {
   const Dangers dangers{.death = 25,
                         .torn = 60,
@@ -161,7 +174,8 @@ TEST(ElasticSchedules, EverythingAtOnce) {
                         .damage = 10,
                         .restart = 4,
                         .reconfigured = 8,
-                        .cut = 6};
+                        .cut = 6,
+                        .hang = 3};
   const std::uint64_t count = number_in("PLUMBLINE_SCHEDULES").value_or(2000);
   if (const auto chosen = number_in("PLUMBLINE_SCHEDULE"))
     return run_schedules(count, dangers, [](const ElasticCluster&, const action::EndRun&) {});

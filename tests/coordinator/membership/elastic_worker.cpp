@@ -27,9 +27,13 @@ void ElasticCluster::read(Worker& worker) {
     worker.committed = -1;
     worker.interrupted = false;
   }
+  if (std::holds_alternative<StacksRequest>(message) && roll(2) == 0)
+    say(worker, Artifact{"stacks", std::max<std::int64_t>(worker.step, 0), "logs/stacks"});
   if (std::holds_alternative<Regroup>(message)) worker.interrupted = true;
   if (std::holds_alternative<Dismissal>(message)) worker.dismissed = true;
   if (const auto* committed = std::get_if<Committed>(&message)) {
+    EXPECT_GT(committed->step, worker.committed) << "one after the other";
+    late_commits_ += worker.step > committed->step ? 1 : 0;
     worker.committed = committed->step;
     while (!worker.reports.empty() && worker.reports.front().step <= committed->step) worker.reports.pop_front();
   }
@@ -48,8 +52,21 @@ void ElasticCluster::read(Worker& worker) {
   }
 }
 
-/// One turn of the thread that trains.
+/// What its session's other thread says of the one that trains.
+Heartbeat ElasticCluster::heartbeat_of(const Worker& worker) {
+  Heartbeat heartbeat;
+  heartbeat.step = std::max<std::int64_t>(worker.step, 0);
+  heartbeat.phase = "training";
+  heartbeat.work = worker.work;
+  if (worker.at >= At::kGather && worker.at <= At::kEvaluate) heartbeat.waits_in = "a call";
+  if (worker.at == At::kReady || worker.at == At::kCommit || worker.at == At::kLease || worker.at == At::kFinished)
+    heartbeat.waits_in = "the coordinator";
+  return heartbeat;
+}
+
+/// One turn of the thread that trains, or of the one that writes.
 void ElasticCluster::act(Worker& worker) {
+  if (write_parts(worker)) return;
   switch (worker.at) {
     case At::kStart:
       if (roll(3) != 0) return;
@@ -72,12 +89,10 @@ void ElasticCluster::act(Worker& worker) {
       return;
     case At::kDue:
       return do_what_is_due(worker);
+    case At::kSave:
+      return save(worker);
     case At::kCommit:
-      if (worker.interrupted) return leave_generation(worker);
-      if (worker.committed < worker.step) return;
-      worker.saved = worker.step;
-      worker.at = At::kDue;
-      return;
+      return await_commit(worker);
     case At::kPicture:
       worker.pictured = worker.step;
       say(worker, Artifact{"snapshot_part", worker.step, "snapshots/part"});
@@ -97,6 +112,8 @@ void ElasticCluster::leave_generation(Worker& worker) {
   if (const auto mesh = meshes_.find(worker.place.generation.value()); mesh != meshes_.end())
     mesh->second.broken = true;
   worker.at = At::kReady;
+  if (worker.saving > worker.committed) ++given_up_;
+  worker.saving = -1, worker.writing = false;
   say(worker, worker.holds ? Ready{worker.step, "aa"} : Ready{});
 }
 
@@ -124,8 +141,8 @@ void ElasticCluster::meet(Worker& worker) {
     const Worker& other = workers_[rank];
     if (other.at != worker.at || other.suspended || other.place.generation != worker.place.generation) {
       const bool alone = other.at == At::kReady || other.at == At::kGather || other.at == At::kDue ||
-                         other.at == At::kCommit || other.at == At::kPicture || other.at == At::kLease ||
-                         other.at == At::kFinish || other.at == At::kGone || other.suspended;
+                         other.at == At::kSave || other.at == At::kCommit || other.at == At::kPicture ||
+                         other.at == At::kLease || other.at == At::kFinish || other.at == At::kGone || other.suspended;
       EXPECT_TRUE(alone) << "the ranks do different things: " << static_cast<int>(worker.at) << " and "
                          << static_cast<int>(other.at);
       return;
@@ -179,13 +196,6 @@ void ElasticCluster::come_out(Worker& worker, At what) {
       worker.measured = worker.step;
       report({worker.step, {{"kind", "heldout"}, {"step", worker.step}}});
       worker.at = At::kDue;
-      return;
-    case At::kBeginSave:
-      if (leads) files_[worker.step] = worker.content;
-      if (leads) say(worker, PartWritten{worker.step, "model.safetensors", 1, std::string(64, 'a'), 2});
-      if (worker.place.rank == 1 % world(worker))
-        say(worker, PartWritten{worker.step, "optimizer", 1, std::string(64, 'b'), 2});
-      worker.at = At::kCommit;
       return;
     case At::kStep:
       ++worker.step;
@@ -243,6 +253,40 @@ void ElasticCluster::join(Mesh& mesh, std::optional<std::size_t> dies) {
   if (dies) leave_world(workers_[mesh.ranks[*dies]], 137);
 }
 
+/// A copy, which is written while training goes on. Only one at a time: where the one before is still under way, it is
+/// waited for.
+void ElasticCluster::save(Worker& worker) {
+  if (worker.saving > worker.committed) {
+    worker.after_commit = At::kSave;
+    worker.at = At::kCommit;
+    return;
+  }
+  worker.saving = worker.step;
+  worker.writing = true;
+  const auto [file, first] = partial_.try_emplace({worker.place.generation.value(), worker.step}, worker.content);
+  EXPECT_EQ(file->second, worker.content) << "parts of different states in one folder";
+  worker.after_commit = worker.finishing ? At::kDue : worker.after_commit;
+  worker.at = worker.finishing ? At::kCommit : At::kDue;
+}
+
+/// The thread beside: true when it has done something.
+bool ElasticCluster::write_parts(Worker& worker) {
+  if (!worker.writing || roll(writing_turns_) != 0) return false;
+  worker.writing = false;
+  if (worker.place.rank == 0) say(worker, PartWritten{worker.saving, "model.safetensors", 1, std::string(64, 'a'), 2});
+  if (worker.place.rank == 1 % world(worker))
+    say(worker, PartWritten{worker.saving, "optimizer", 1, std::string(64, 'b'), 2});
+  return true;
+}
+
+void ElasticCluster::await_commit(Worker& worker) {
+  if (worker.interrupted) return leave_generation(worker);
+  if (worker.committed < worker.saving) return;
+  worker.saved = worker.saving;
+  if (worker.after_commit == At::kReady) return leave_generation(worker);
+  worker.at = worker.after_commit;
+}
+
 /// Held-out loss, checkpoint, snapshot: in this order, each where it is due and not recorded yet.
 void ElasticCluster::do_what_is_due(Worker& worker) {
   const auto is_due = [&](std::int64_t every) { return worker.finishing || worker.step % every == 0; };
@@ -257,7 +301,12 @@ void ElasticCluster::do_what_is_due(Worker& worker) {
       if (first_measure && is_due(measure_every_) && worker.measured < worker.step) worker.at = At::kMeasure;
       return;
     case 1:
-      if (worker.step > 0 && is_due(save_every_) && worker.saved < worker.step) worker.at = At::kBeginSave;
+      if (worker.step > 0 && is_due(save_every_) && std::max(worker.saved, worker.saving) < worker.step) {
+        worker.at = At::kSave;
+      } else if (worker.finishing && worker.saving > worker.committed) {
+        worker.after_commit = At::kDue;
+        worker.at = At::kCommit;
+      }
       return;
     case 3:
       if (worker.finishing)
@@ -281,7 +330,11 @@ void ElasticCluster::follow_lease(Worker& worker) {
     return;
   }
   EXPECT_EQ(worker.step, worker.lease->end_step);
-  if (worker.lease->regroup) return leave_generation(worker);
+  if (worker.lease->regroup) {
+    worker.after_commit = At::kReady;
+    worker.at = At::kCommit;
+    return;
+  }
   worker.finishing = true;
   worker.due = 1;
   worker.at = At::kDue;

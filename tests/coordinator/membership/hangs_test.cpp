@@ -121,8 +121,11 @@ TEST_F(HangsTest, AStageThatNobodyHasBeenThroughHasLong) {
   EXPECT_TRUE(asked().empty());
 }
 
-TEST_F(HangsTest, WhoWaitsForTheCoordinatorDoesNotHang) {
+TEST_F(HangsTest, WhoWaitsForACheckpointToBeStoredDoesNotHang) {
   for (int i = 0; i < 3; ++i) second({0, 1, 2});
+  drive.take_steps(0, 2);
+  for (auto& [rank, heartbeat] : said_) heartbeat.step = 2;
+  for (const char* file : {"a", "model.safetensors"}) drive.say(0, PartWritten{2, file, 1, std::string(64, 'a'), 2});
   for (auto& [rank, heartbeat] : said_) heartbeat.waits_in = "the coordinator";
   for (int i = 0; i < 300; ++i) second({});
   EXPECT_TRUE(asked().empty());

@@ -17,7 +17,7 @@ TEST(Series, SumsPhasesAndKeepsNormsApart) {
                        {"source_tokens", 100},
                        {"output_tokens", 50},
                        {"time", "2026-11-24T10:00:0" + std::to_string(step % 10) + "Z"},
-                       {"phase_seconds", {{"forward", 0.4}, {"backward", 0.5}}},
+                       {"phase_seconds", {{"forward", 0.4}, {"backward", 0.5}, {"checkpoint", 0.2}}},
                        {"norms", {{"a", {{"loss", step}}}, {"b", {{"loss", "broken"}}}}}});
   metrics.push_back({{"kind", "heldout"}, {"step", 10}, {"norms", {{"a", {{"loss", 3.5}}}}}});
   metrics.push_back("no object");
@@ -28,7 +28,8 @@ TEST(Series, SumsPhasesAndKeepsNormsApart) {
   EXPECT_DOUBLE_EQ(series.at("seconds"), 10);
   EXPECT_DOUBLE_EQ(series.at("source_tokens"), 1000);
   EXPECT_NEAR(series.at("phases").at("forward"), 4, 1e-9);
-  EXPECT_NEAR(series.at("phases").at("other"), 1, 1e-9);
+  EXPECT_NEAR(series.at("phases").at("checkpoint"), 2, 1e-9);
+  EXPECT_NEAR(series.at("phases").at("other"), 1, 1e-9) << "of what the seconds of steps have";
   EXPECT_EQ(series.at("train").at("a").at("loss").size(), 10u);
   EXPECT_TRUE(series.at("train").at("b").empty());
   EXPECT_EQ(series.at("heldout").at("a").at("loss").at(0), Json::array({10, 3.5}));

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "common/config/run_config.hpp"
+#include "coordinator/launch/launch.hpp"
+
 namespace plumbline {
 namespace {
 
@@ -60,6 +63,31 @@ TEST(AdmissionTest, LimitsFitTheDescriptors) {
   EXPECT_LE(few.strangers, few.connections / 4);
   EXPECT_GE(within_descriptors({}, 10).strangers, 1u);
   EXPECT_GE(raise_descriptor_limit(), 256u);
+}
+
+TEST(AdmissionTest, WorkersThatDoNotFitTheDescriptorsAreSaid) {
+  EXPECT_TRUE(check_descriptors(10'000, /*elastic=*/false, 10'200).has_value());
+  const Status few = check_descriptors(10'000, /*elastic=*/false, 1'024);
+  ASSERT_TRUE(few.has_error());
+  EXPECT_EQ(few.error().code, ErrorCode::kEnvironment);
+  EXPECT_THAT(few.error().message, HasSubstr("may open 1024 files"));
+  EXPECT_THAT(few.error().message, HasSubstr("needs " + std::to_string(descriptors_for(10'000, false))));
+  EXPECT_THAT(few.error().hint, HasSubstr("ulimit"));
+  EXPECT_TRUE(check_descriptors(10'000, /*elastic=*/true, 10'200).has_error()) << "each process is watched too";
+}
+
+TEST(AdmissionTest, TheLimitOfWorkersIsThatOfLanesAndLeavesRoom) {
+  const auto error_with = [](int workers) -> std::string {
+    const std::string many = std::to_string(workers);
+    const auto config = parse_run_config(
+        "data: d\ntrain: {lanes: " + many + ", global_batch: " + many + "}\nworkers: {count: " + many + "}\n",
+        "run.yaml", {});
+    return config.has_value() ? "" : to_string(config.error());
+  };
+  EXPECT_EQ(error_with(kMostWorkers), "");
+  EXPECT_THAT(error_with(kMostWorkers + 1), HasSubstr("train.lanes"));
+  EXPECT_GE(AdmissionLimits{}.connections, static_cast<std::size_t>(kMostWorkers) + 512);
+  EXPECT_GE(within_descriptors({}, descriptors_for(10'000, false)).connections, 10'000u);
 }
 
 }  // namespace

@@ -271,12 +271,12 @@ TEST_F(CoordinatorTest, WhatACrashLeftBehindIsNotUsed) {
   raise(SIGTERM);
   script.allow(1'000'000);
   served.get();
-  fs::create_directories(layout.partial_checkpoint(Step(7)));
+  fs::create_directories(layout.partial_checkpoint(Step(7), Generation(1)));
   fs::create_directories(layout.checkpoint(Step(11)));  // renamed, but the journal does not know it
   const RunConfig kept = config;
   const auto run = open_run(layout, config, 1, std::make_unique<FakeLauncher>(layout, script));
   ASSERT_TRUE(run.has_value()) << to_string(run.error());
-  EXPECT_FALSE(fs::exists(layout.partial_checkpoint(Step(7))));
+  EXPECT_FALSE(fs::exists(layout.partial_checkpoint(Step(7), Generation(1))));
   EXPECT_FALSE(fs::exists(layout.checkpoint(Step(11))));
   EXPECT_TRUE(fs::exists(layout.checkpoint(run->state.checkpoint->step)));
 }

@@ -137,7 +137,7 @@ class FakeGroup final : public WorkerGroup {
     Lease lease;
     for (;;) {
       if (!read_until(client, lease, committed, [&] { return lease.end_step > step || lease.last; })) return 143;
-      if (step >= lease.end_step) return finish(client, lease, step, committed);
+      if (step >= lease.end_step) return finish(client, assignment.generation, lease, step, committed);
       if (!wait_for_leave(step + 1)) return 143;
       ++step;
       Json norms = Json::object();
@@ -163,12 +163,13 @@ class FakeGroup final : public WorkerGroup {
         if (script_.before_death) script_.before_death();
         return 137;
       }
-      if (step % script_.checkpoint_every == 0 && !save(client, lease, step, committed)) return 143;
+      if (step % script_.checkpoint_every == 0 && !save(client, assignment.generation, lease, step, committed))
+        return 143;
     }
   }
-  bool save(ControlClient& client, Lease& lease, std::int64_t step, std::int64_t& committed) {
+  bool save(ControlClient& client, Generation generation, Lease& lease, std::int64_t step, std::int64_t& committed) {
     if (committed == step) return true;
-    const auto folder = layout_.partial_checkpoint(Step(step));
+    const auto folder = layout_.partial_checkpoint(Step(step), generation);
     std::filesystem::remove_all(folder);
     std::filesystem::create_directories(folder);
     for (const std::string file : {"model.safetensors", "state.json"}) {
@@ -179,8 +180,8 @@ class FakeGroup final : public WorkerGroup {
     }
     return read_until(client, lease, committed, [&] { return committed >= step; });
   }
-  int finish(ControlClient& client, Lease lease, std::int64_t step, std::int64_t committed) {
-    if (!save(client, lease, step, committed)) return 143;
+  int finish(ControlClient& client, Generation generation, Lease lease, std::int64_t step, std::int64_t committed) {
+    if (!save(client, generation, lease, step, committed)) return 143;
     if (!lease.stop) {
       std::filesystem::create_directories(layout_.evaluation());
       for (const std::int64_t at : {std::int64_t{0}, step}) {

@@ -12,6 +12,7 @@
 #include "common/record/metrics.hpp"
 #include "common/wire/connection.hpp"
 #include "coordinator/serve/listener.hpp"
+#include "tests/coordinator/serve/no_launcher.hpp"
 #include "tests/coordinator/serve/run_fixture.hpp"
 
 namespace plumbline {
@@ -192,24 +193,20 @@ TEST_F(StrangersTest, ConnectionsAreBounded) {
   goes_on();
 }
 
-/// A launcher that starts nothing: the test is the worker.
-class NoLauncher final : public Launcher {
- public:
-  [[nodiscard]] std::string name() const override { return "none"; }
-  [[nodiscard]] Status check() const override { return {}; }
-  [[nodiscard]] std::string command(const LaunchRequest&) const override { return "the-workers"; }
-  [[nodiscard]] bool restarts() const override { return false; }
-  Result<std::unique_ptr<WorkerGroup>> start(const LaunchRequest&) override {
-    struct Nobody final : WorkerGroup {
-      [[nodiscard]] int pidfd() const override { return -1; }
-      [[nodiscard]] std::int64_t pid() const override { return 0; }
-      GroupExit wait() override { return {}; }
-      void terminate() override {}
-      void kill() override {}
-    };
-    return std::unique_ptr<WorkerGroup>(std::make_unique<Nobody>());
+/// It has the key, and comes again and again.
+TEST_F(StrangersTest, AWorkerOfAPastGenerationIsRefused) {
+  train_to(5);
+  Hello late;
+  late.rank = 1, late.world = 2, late.group = std::string(32, 'e'), late.fingerprint = "cpu";
+  late.generation = Generation(1);
+  for (int i = 0; i < 20; ++i) {
+    const auto refused = ControlClient::connect(layout.root(), late, kPatience);
+    ASSERT_TRUE(refused.has_error());
+    EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(refused.error().message, HasSubstr("takes no workers now"));
   }
-};
+  goes_on();
+}
 
 /// What a worker said in one generation is refused in the next, whoever says it again.
 TEST_F(StrangersTest, AReplayAcrossGenerationsIsRefused) {

@@ -29,8 +29,9 @@ class CheckpointTest : public testing::Test {
         at::Tensor(tensor).copy_(at::arange(tensor.numel()).view(tensor.sizes()) + ++tensors);
   }
   Result<std::vector<WrittenPart>> write(int rank, int world) {
-    return write_checkpoint_parts(partial(), rank, world, model_, *optimizer_, *tokenizer_, state_);
+    return write_checkpoint_parts(partial(), rank, world, source(), state_);
   }
+  CheckpointSource source() const { return {model_, *optimizer_, *tokenizer_}; }
   fs::path partial() const { return folder_.path() / ".step.partial"; }
 
   TemporaryFolder folder_;
@@ -42,7 +43,7 @@ class CheckpointTest : public testing::Test {
 
 TEST_F(CheckpointTest, EveryPartIsWrittenOnceByAnyNumberOfRanks) {
   for (const int world : {1, 2, 3, 4}) {
-    begin_checkpoint(partial()).value();
+    fs::remove_all(partial());
     std::set<std::string> files;
     for (int rank = 0; rank < world; ++rank) {
       const auto parts = write(rank, world);
@@ -53,7 +54,7 @@ TEST_F(CheckpointTest, EveryPartIsWrittenOnceByAnyNumberOfRanks) {
         EXPECT_EQ(part.sha256, sha256_file(partial() / part.file).value());
       }
     }
-    EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
+    EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(source()));
     for (const char* file : {kModelFile, kModelConfigFile, kStateFile, "optimizer-exp_avg.safetensors",
                              "optimizer-exp_avg_sq.safetensors"})
       EXPECT_TRUE(files.contains(file)) << file;
@@ -66,14 +67,12 @@ TEST_F(CheckpointTest, EveryPartIsWrittenOnceByAnyNumberOfRanks) {
 TEST_F(CheckpointTest, HasTheTokenizersFile) {
   const fs::path pieces = fs::path(PLUMBLINE_SOURCE_DIR) / "tests/common/text/spiece.model";
   tokenizer_ = load_sentencepiece(pieces, 100).value();
-  begin_checkpoint(partial()).value();
   const auto parts = write(0, 1).value();
-  EXPECT_EQ(static_cast<int>(parts.size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
+  EXPECT_EQ(static_cast<int>(parts.size()), checkpoint_parts(source()));
   EXPECT_EQ(sha256_file(partial() / kSentencePieceFile).value(), sha256_file(pieces).value());
 }
 
 TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
-  begin_checkpoint(partial()).value();
   write(0, 1).value();
   const auto state = read_checkpoint_state(partial()).value();
   EXPECT_EQ(state.step, Step(7));
@@ -90,8 +89,7 @@ TEST_F(CheckpointTest, AnOptimizersStateIsReadBackWhateverItIs) {
   std::set<std::size_t> numbers_of_parts;
   for (const OptimizerConfig& config : {adamw, adafactor, with_mean}) {
     choose(config);
-    begin_checkpoint(partial()).value();
-    EXPECT_EQ(static_cast<int>(write(0, 1).value().size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
+    EXPECT_EQ(static_cast<int>(write(0, 1).value().size()), checkpoint_parts(source()));
     const auto optimizer = make_optimizer(config, model_.parameters());
     load_optimizer(partial(), *optimizer).value();
     const auto saved = optimizer_->state(), read = optimizer->state();
@@ -110,11 +108,10 @@ TEST_F(CheckpointTest, AnAdapterIsSavedBesideWeightsThatHaveItMergedIntoThem) {
   for (const auto& spec : model_.trained().specs())
     model_.trained().flat().narrow(0, spec.offset, spec.size()).copy_(at::arange(spec.size()).sin());
   optimizer_ = make_optimizer({}, model_.trained());
-  begin_checkpoint(partial()).value();
   std::set<std::string> files;
   for (const int rank : {0, 1})
     for (const auto& part : write(rank, 2).value()) files.insert(part.file);
-  EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(model_, *optimizer_, *tokenizer_));
+  EXPECT_EQ(static_cast<int>(files.size()), checkpoint_parts(source()));
   EXPECT_TRUE(files.contains("adapter/adapter_config.json") && files.contains("adapter/adapter_model.safetensors"));
 
   T5 base(small_config(), at::kCPU);
@@ -129,13 +126,6 @@ TEST_F(CheckpointTest, AnAdapterIsSavedBesideWeightsThatHaveItMergedIntoThem) {
   EXPECT_TRUE(base.trained().flat().equal(model_.trained().flat()));
   const auto optimizer = make_optimizer({}, base.trained());
   EXPECT_TRUE(load_optimizer(partial(), *optimizer).has_value());
-}
-
-TEST_F(CheckpointTest, AStalePartialFolderIsEmptied) {
-  fs::create_directories(partial());
-  std::ofstream(partial() / "leftover") << "x";
-  begin_checkpoint(partial()).value();
-  EXPECT_TRUE(fs::is_empty(partial()));
 }
 
 TEST_F(CheckpointTest, RefusesToResumeAnotherRun) {
@@ -162,7 +152,6 @@ TEST_F(CheckpointTest, AnOptimizersStateOfAnotherModelIsRefused) {
     OptimizerConfig settings;
     settings.name = name;
     choose(settings);
-    begin_checkpoint(partial()).value();
     write(0, 1).value();
     const auto optimizer = make_optimizer(settings, other.parameters());
     const auto status = load_optimizer(partial(), *optimizer);
@@ -173,14 +162,17 @@ TEST_F(CheckpointTest, AnOptimizersStateOfAnotherModelIsRefused) {
   }
 }
 
-TEST_F(CheckpointTest, AFailedWriteLeavesNoPartialFolder) {
-  begin_checkpoint(partial()).value();
-  fs::create_directory(partial() / kModelFile);  // a folder where the file has to go
-  std::ofstream(partial() / kModelFile / "x") << "x";
+TEST_F(CheckpointTest, AFailedWriteTakesItsOwnFilesBack) {
+  fs::create_directories(partial() / kStateFile);  // a folder where the file has to go
+  std::ofstream(partial() / kStateFile / "x") << "x";
+  std::ofstream(partial() / "another-ranks-part") << "x";
   const auto parts = write(0, 1);
   ASSERT_TRUE(parts.has_error());
   EXPECT_EQ(parts.error().code, ErrorCode::kRun);
-  EXPECT_FALSE(fs::exists(partial()));
+  EXPECT_EQ(parts.error().where, (partial() / kStateFile).string());
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(partial())) left.insert(entry.path().filename());
+  EXPECT_EQ(left, (std::set<std::string>{kStateFile, "another-ranks-part"}));
 }
 
 }  // namespace

@@ -31,6 +31,8 @@ class FakeCoordinator {
     std::int64_t start_step = 0, end_step = 0;
     bool stop = false;
     bool hang_up = false;  ///< close the connections instead of granting a lease
+    /// Checkpoints that are not committed before a later step was reported: step -> that step.
+    std::map<std::int64_t, std::int64_t> withheld = {};
   };
   struct Told {
     int rank;
@@ -59,8 +61,9 @@ class FakeCoordinator {
   FakeCoordinator& operator=(const FakeCoordinator&) = delete;
   ~FakeCoordinator() { close(listener_); }
 
-  /// What all workers said, in the order of arrival.
+  /// What all workers said, in the order of arrival, and the commits that they were told (of rank -1).
   std::vector<Told> serve(const Script& script) {
+    withheld_ = script.withheld;
     welcome(script);
     if (script.hang_up) {
       workers_.clear();
@@ -109,8 +112,10 @@ class FakeCoordinator {
       }
       if (!frame.value()) return;
       Message message = from_frame(*frame.value()).value();
-      if (const auto* part = std::get_if<PartWritten>(&message)) commit_when_complete(*part);
+      if (const auto* part = std::get_if<PartWritten>(&message)) keep_part(*part);
+      if (const auto* done = std::get_if<StepDone>(&message)) newest_ = std::max(newest_, done->step);
       told.push_back({rank, std::move(message)});
+      commit_what_is_complete(told);
     }
   }
 
@@ -153,17 +158,31 @@ class FakeCoordinator {
     }
   }
 
-  void commit_when_complete(const PartWritten& part) {
+  void keep_part(const PartWritten& part) {
     CheckpointManifest& manifest = manifests_[part.step];
     manifest.step = Step(part.step);
     manifest.files.push_back({part.file, part.bytes, part.sha256});
-    if (static_cast<int>(manifest.files.size()) < part.parts) return;
-    std::sort(manifest.files.begin(), manifest.files.end(),
-              [](const auto& a, const auto& b) { return a.name < b.name; });
-    write_manifest(layout_.partial_checkpoint(manifest.step), manifest).value();
-    std::filesystem::rename(layout_.partial_checkpoint(manifest.step), layout_.checkpoint(manifest.step));
-    EXPECT_TRUE(verify_checkpoint(layout_.checkpoint(manifest.step)).has_value());
-    for (auto& [rank, worker] : workers_) send(worker, Committed{part.step, manifest.weights_sha256()});
+    parts_ = part.parts;
+  }
+  void commit_what_is_complete(std::vector<Told>& told) {
+    for (auto next = manifests_.begin(); next != manifests_.end();) {
+      auto& [step, manifest] = *next;
+      const bool complete = static_cast<int>(manifest.files.size()) == parts_;
+      if (!complete || (withheld_.contains(step) && newest_ < withheld_.at(step))) {
+        ++next;
+        continue;
+      }
+      std::sort(manifest.files.begin(), manifest.files.end(),
+                [](const auto& a, const auto& b) { return a.name < b.name; });
+      const auto partial = layout_.partial_checkpoint(manifest.step, kGeneration);
+      write_manifest(partial, manifest).value();
+      std::filesystem::rename(partial, layout_.checkpoint(manifest.step));
+      EXPECT_TRUE(verify_checkpoint(layout_.checkpoint(manifest.step)).has_value());
+      const Committed committed{step, manifest.weights_sha256()};
+      told.push_back({-1, committed});
+      for (auto& [rank, worker] : workers_) send(worker, committed);
+      next = manifests_.erase(next);
+    }
   }
 
   static Deadline soon() { return std::chrono::steady_clock::now() + std::chrono::minutes(1); }
@@ -176,8 +195,11 @@ class FakeCoordinator {
   int listener_;
   std::optional<TlsContext> context_;
   std::set<std::string> groups_;
-  std::map<int, Connection> workers_;  ///< by rank
-  std::map<std::int64_t, CheckpointManifest> manifests_;
+  std::map<int, Connection> workers_;                     ///< by rank
+  std::map<std::int64_t, CheckpointManifest> manifests_;  ///< by step, until it is committed
+  std::map<std::int64_t, std::int64_t> withheld_;
+  int parts_ = 0;
+  std::int64_t newest_ = 0;  ///< step that was reported
 };
 
 }  // namespace plumbline

@@ -102,6 +102,19 @@ class WorkerLoopTest : public testing::Test {
       if (const auto* message = std::get_if<T>(&told.message)) found.push_back(*message);
     return found;
   }
+  /// Where in what was told the first message is of which `is` says yes; -1: nowhere.
+  template <class T, class Is>
+  static std::ptrdiff_t place_of(const Ended& ended, const Is& is) {
+    const auto found = std::find_if(ended.told.begin(), ended.told.end(), [&](const auto& told) {
+      const auto* message = std::get_if<T>(&told.message);
+      return message != nullptr && is(*message);
+    });
+    return found == ended.told.end() ? -1 : found - ended.told.begin();
+  }
+  template <class T>
+  static std::ptrdiff_t place_of_step(const Ended& ended, std::int64_t step) {
+    return place_of<T>(ended, [&](const T& message) { return message.step == step; });
+  }
   static std::string weights(const RunLayout& layout, std::int64_t step) {
     return read_manifest(layout.checkpoint(Step(step))).value().weights_sha256();
   }
@@ -122,7 +135,7 @@ TEST_F(WorkerLoopTest, AloneItTellsTheWholeStory) {
     EXPECT_EQ(done.metrics.at("norms").size(), 3u);
     if (kind != "train") continue;
     EXPECT_GT(done.metrics.at("tokens_per_second").get<double>(), 0);
-    for (const char* phase : {"data", "forward", "backward", "reduce", "optimizer"})
+    for (const char* phase : {"data", "forward", "backward", "reduce", "optimizer", "checkpoint"})
       EXPECT_TRUE(done.metrics.at("phase_seconds").contains(phase));
   }
   EXPECT_EQ(trained, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6}));
@@ -139,6 +152,54 @@ TEST_F(WorkerLoopTest, AloneItTellsTheWholeStory) {
   EXPECT_FALSE(all<Heartbeat>(ended).empty());
   for (const std::int64_t step : {4, 6}) EXPECT_TRUE(verify_checkpoint(layout.checkpoint(Step(step))).has_value());
   EXPECT_NE(text_of(layout.worker_log(0)).find("INFO step 6 loss"), std::string::npos);
+}
+
+TEST_F(WorkerLoopTest, TrainingGoesOnWhileACheckpointIsWritten) {
+  config_.evaluate.every = 0;
+  const RunLayout plain = make_run("plain"), late = make_run("late");
+  ASSERT_EQ(run(plain, {.world = 2, .end_step = 6}).status, 0);
+  const Ended ended = run(late, {.world = 2, .end_step = 6, .withheld = {{4, 6}}});
+  ASSERT_EQ(ended.status, 0) << ended.output;
+  const auto committed = place_of_step<Committed>(ended, 4);
+  EXPECT_LT(place_of_step<StepDone>(ended, 6), committed) << "two steps were taken before the commit";
+  EXPECT_GT(place_of_step<PartWritten>(ended, 6), committed) << "the last checkpoint waits for the one before";
+  EXPECT_GT(place_of_step<Finished>(ended, 6), place_of_step<Committed>(ended, 6));
+  for (const std::int64_t step : {4, 6}) EXPECT_EQ(weights(late, step), weights(plain, step));
+  for (const auto& done : all<StepDone>(ended))
+    if (done.metrics.at("kind") == "train") {
+      const double stood_still = done.metrics.at("phase_seconds").at("checkpoint").get<double>();
+      EXPECT_EQ(stood_still > 0, done.step == 5) << "step " << done.step << ": " << stood_still;
+    }
+}
+
+TEST_F(WorkerLoopTest, OneCheckpointIsWrittenAtATime) {
+  config_.checkpoint.every = 1;
+  const RunLayout layout = make_run("run");
+  const Ended ended = run(layout, {.world = 1, .end_step = 6, .withheld = {{1, 2}, {3, 4}}});
+  ASSERT_EQ(ended.status, 0) << ended.output;
+  for (const std::int64_t step : {1, 3}) {
+    const auto committed = place_of_step<Committed>(ended, step);
+    EXPECT_LT(place_of_step<StepDone>(ended, step + 1), committed);
+    EXPECT_GT(place_of_step<PartWritten>(ended, step + 1), committed);
+    EXPECT_GT(place_of_step<StepDone>(ended, step + 2), committed) << "training waits";
+  }
+  const std::string log = text_of(layout.worker_log(0)), waits = "training waits for it";
+  EXPECT_NE(log.find(waits), std::string::npos);
+  EXPECT_EQ(log.find(waits), log.rfind(waits)) << "it is said once";
+  for (const std::int64_t step : {1, 2, 3, 4, 5, 6})
+    EXPECT_TRUE(verify_checkpoint(layout.checkpoint(Step(step))).has_value());
+}
+
+TEST_F(WorkerLoopTest, ACheckpointThatCannotBeWrittenEndsTheWorker) {
+  const RunLayout layout = make_run("run");
+  fs::create_directories(layout.checkpoints());
+  std::ofstream(layout.partial_checkpoint(Step(4), Generation(1))) << "in the way";
+  const Ended ended = run(layout, {.world = 2, .end_step = 6});
+  EXPECT_EQ(ended.status, 4) << ended.output;
+  ASSERT_FALSE(all<Failed>(ended).empty());
+  EXPECT_EQ(all<Failed>(ended).front().code, 4);
+  EXPECT_EQ(all<Failed>(ended).front().where, layout.partial_checkpoint(Step(4), Generation(1)).string());
+  EXPECT_EQ(place_of_step<PartWritten>(ended, 4), -1);
 }
 
 TEST_F(WorkerLoopTest, UnderMpirunTheWeightsAreTheSame) {

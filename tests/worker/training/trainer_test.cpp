@@ -49,8 +49,8 @@ class TrainerTest : public testing::Test {
         norms.push_back(report.gradient_norm);
       }
       if (!save_to_.empty())
-        write_checkpoint_parts(save_to_, collective.rank(), collective.size(), trainer->model(), trainer->optimizer(),
-                               *tokenizer_, {})
+        write_checkpoint_parts(save_to_, collective.rank(), collective.size(),
+                               {trainer->model(), trainer->optimizer(), *tokenizer_}, {})
             .value();
       Outcome outcome = outcome_of(*trainer);
       outcome.losses = std::move(losses);
@@ -98,7 +98,6 @@ TEST_F(TrainerTest, AdafactorGivesTheSameBitsOnAnyNumberOfRanksAndResumed) {
   for (const int ranks : {2, 3, 5})
     for (const Outcome& outcome : train(ranks, 0, 4)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
   save_to_ = run_.folder.path() / "checkpoint";
-  begin_checkpoint(save_to_).value();
   train(3, 0, 2);
   const auto saved = std::exchange(save_to_, {});
   const Outcome resumed = train(2, 2, 4, saved).front();
@@ -114,7 +113,6 @@ TEST_F(TrainerTest, AnAdapterGetsTheSameBitsOnAnyNumberOfRanksAndResumed) {
   for (const int ranks : {2, 3})
     for (const Outcome& outcome : train(ranks, 0, 4)) EXPECT_TRUE(outcome == alone) << ranks << " ranks";
   save_to_ = run_.folder.path() / "checkpoint";
-  begin_checkpoint(save_to_).value();
   train(3, 0, 2);
   const auto saved = std::exchange(save_to_, {});
   const Outcome resumed = train(2, 2, 4, saved).front();
@@ -283,7 +281,6 @@ TEST_F(TrainerTest, ObjectivesWithoutAReferenceNeedNone) {
 TEST_F(TrainerTest, SavedAndResumedInTheMiddleTheSameBits) {
   const Outcome whole = train(2, 0, 6).front();
   save_to_ = run_.folder.path() / "checkpoint";
-  begin_checkpoint(save_to_).value();
   const Outcome half = train(3, 0, 3).front();
   EXPECT_FALSE(half.weights.equal(whole.weights));
   const auto saved = save_to_;
