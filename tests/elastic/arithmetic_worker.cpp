@@ -245,7 +245,7 @@ class ArithmeticWorker {
   Status save() {
     if (saved_ >= step_) return {};
     enter("checkpoint");
-    const fs::path folder = layout_.partial_checkpoint(Step(step_));
+    const fs::path folder = layout_.partial_checkpoint(Step(step_), assignment_.generation);
     std::error_code ec;
     if (assignment_.rank == 0) fs::remove_all(folder, ec), fs::create_directories(folder, ec);
     PLUMBLINE_TRY(barrier());
