@@ -21,8 +21,7 @@ TEST_F(RunLayoutTest, EveryNameIsTheDocumentedOne) {
   EXPECT_EQ(run.worker_log(3), "run/logs/worker-0003.log");
   EXPECT_EQ(run.coordinator_log(), "run/logs/coordinator.log");
   EXPECT_EQ(run.checkpoint(Step(100)), "run/checkpoints/step-00000100");
-  EXPECT_EQ(run.partial_checkpoint(Step(100), Generation(3)),
-            "run/checkpoints/.step-00000100.generation-3.partial");
+  EXPECT_EQ(run.partial_checkpoint(Step(100), Generation(3)), "run/checkpoints/.step-00000100.generation-3.partial");
   EXPECT_EQ(run.snapshot(Step(100)), "run/snapshots/step-00000100.h5");
   EXPECT_EQ(run.snapshot_part(Step(100), 1), "run/snapshots/.step-00000100.rank-0001.h5");
   EXPECT_EQ(run.evaluation_rows(Step(0)), "run/evaluation/step-00000000.jsonl");
