@@ -72,7 +72,7 @@ class DisturbedRuns(EndToEnd):
         self.make_dataset()
 
     def run_program(self, *args, env=None):
-        return subprocess.run([PLUMBLINE, *map(str, args)], cwd=self.dir, text=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL,
+        return subprocess.run([PLUMBLINE, *map(str, args)], cwd=self.dir, text=True, capture_output=True, timeout=300, stdin=subprocess.DEVNULL,
                               env={**os.environ, **(env or {})})
 
     def count(self, program, arguments=None, kind=None):
