@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <numeric>
 #include <thread>
 
@@ -123,6 +124,7 @@ class ArithmeticWorker {
     shares_ = assignment.shares.empty() ? even_shares(assignment.world, config_.train.lanes) : assignment.shares;
     if (!is_whole(shares_, assignment.world, config_.train.lanes)) return run_error("the shares are not all lanes");
     const Result<bool> ended = train();
+    give_up_checkpoint();
     if (ended.has_error() && (mesh->broken() || session_.interrupt().raised() || !session_.connected()))
       return after_break(ended.error());
     return ended;
@@ -142,7 +144,10 @@ class ArithmeticWorker {
         PLUMBLINE_TRY(take_step(lease));
         continue;
       }
-      if (lease.regroup) return false;
+      if (lease.regroup) {
+        PLUMBLINE_TRY(await_checkpoint());
+        return false;
+      }
       PLUMBLINE_TRY(finish(lease));
       return true;
     }
@@ -242,22 +247,39 @@ class ArithmeticWorker {
     measured_ = step_;
     return session_.report({step_, line_of("heldout", Json::object())}, assignment_.rank);
   }
+  /// A copy, written by a thread while training goes on, as worker/stages_saving.cpp has it.
   Status save() {
-    if (saved_ >= step_) return {};
+    if (std::max(saved_, saving_) >= step_) return {};
+    PLUMBLINE_TRY(await_checkpoint());
     enter("checkpoint");
     const fs::path folder = layout_.partial_checkpoint(Step(step_), assignment_.generation);
     std::error_code ec;
     if (assignment_.rank == 0) fs::remove_all(folder, ec), fs::create_directories(folder, ec);
     PLUMBLINE_TRY(barrier());
-    const auto write = [&](const std::string& name, const std::string& content) -> Status {
-      PLUMBLINE_TRY(write_file_atomically(folder / name, content));
-      return session_.send(PartWritten{step_, name, content.size(), sha256_hex(content), 2});
-    };
-    if (assignment_.rank == 0) PLUMBLINE_TRY(write("model.safetensors", bytes_of(weights_)));
-    if (assignment_.rank == 1 % assignment_.world) PLUMBLINE_TRY(write("state.json", std::to_string(step_)));
-    PLUMBLINE_ASSIGN(const std::string hash, session_.committed(step_));
-    saved_ = step_;
+    std::map<std::string, std::string> parts;
+    if (assignment_.rank == 0) parts["model.safetensors"] = bytes_of(weights_);
+    if (assignment_.rank == 1 % assignment_.world) parts["state.json"] = std::to_string(step_);
+    saving_ = step_;
+    written_ = std::async(std::launch::async, [this, folder, parts, step = step_]() -> Status {
+      for (const auto& [name, content] : parts) {
+        PLUMBLINE_TRY(write_file_atomically(folder / name, content));
+        PLUMBLINE_TRY(session_.send(PartWritten{step, name, content.size(), sha256_hex(content), 2}));
+      }
+      return {};
+    });
     return {};
+  }
+  Status await_checkpoint() {
+    if (saving_ < 0) return {};
+    enter("checkpoint");
+    if (written_.valid()) PLUMBLINE_TRY(written_.get());
+    PLUMBLINE_ASSIGN(const std::string hash, session_.committed(saving_));
+    saved_ = std::exchange(saving_, -1);
+    return {};
+  }
+  void give_up_checkpoint() {
+    if (written_.valid()) static_cast<void>(written_.get());
+    saving_ = -1;
   }
   Status picture() {
     if (pictured_ >= step_) return {};
@@ -278,6 +300,7 @@ class ArithmeticWorker {
   }
   Status finish(const Lease& lease) {
     PLUMBLINE_TRY(save());
+    PLUMBLINE_TRY(await_checkpoint());
     if (!lease.stop) {
       PLUMBLINE_TRY(measure());
       if (assignment_.rank == 0) PLUMBLINE_TRY(evaluate(step_));
@@ -325,6 +348,8 @@ class ArithmeticWorker {
   Numbers weights_;
   bool holds_ = false;
   std::int64_t step_ = 0, saved_ = -1, measured_ = -1, pictured_ = -1;
+  std::int64_t saving_ = -1;     ///< step of the checkpoint that is being written or committed; -1: none
+  std::future<Status> written_;  ///< its parts of this rank
 };
 
 Status join(const RunLayout& layout, int number) {
