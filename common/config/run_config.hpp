@@ -144,6 +144,7 @@ struct SnapshotConfig {
 struct WorkersConfig {
   int count = 1;
   int min = 1;                    ///< launcher local: with fewer, training waits for others
+  int spares = 0;                 ///< launchers local and srun: more workers, prepared, until one is lost
   std::string launcher = "auto";  ///< auto, local, mpirun, external
   int threads = 1;                ///< compute threads a worker; part of the numeric fingerprint
   std::string device = "auto";    ///< auto, cpu, cuda

@@ -229,6 +229,10 @@ void describe(Visitor& v, WorkersConfig& c) {
         "may compute on GPUs; `--launcher` sets it too");
   v.key("min", c.min, Bounds{.min = 1, .max = 1e6},
         "with launcher local: training waits for others when fewer are left; at most `count`");
+  v.key(
+      "spares", c.spares, Bounds{.min = 0, .max = 1024},
+      "with launcher local or srun: more workers, that hold dataset and model ready and take the place of one that is "
+      "lost at once; each wants memory and, while it prepares, a core");
   v.key("threads", c.threads, Bounds{.min = 1, .max = 1024},
         "compute threads of a worker; part of what fixes the weights' bits");
   v.key("device", c.device, Choices{{"auto", "cpu", "cuda"}},

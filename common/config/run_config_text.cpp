@@ -234,7 +234,7 @@ A run keeps its resolved configuration, every key written out, in `config.yaml`;
 
 For one dataset and one kind of machine, everything but `name`, `compare`, `evaluate.every`,
 `evaluate.examples`, `evaluate.generations`, `evaluate.max_new_tokens`, `checkpoint`, `snapshot`, `workers.count`,
-`workers.min`, `workers.launcher`, `workers.peak_gflops`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them,
+`workers.min`, `workers.spares`, `workers.launcher`, `workers.peak_gflops`, `workers.max_restarts` and `control` may change the weights that a run ends with. Those named do not change a bit of them,
 unless `evaluate.patience` is set: then what is measured, and when, decides where the run ends.
 )";
 }

@@ -1,5 +1,6 @@
 // One call of decide() in the making: reads the event, changes the state, collects actions. Private to this room; what
-// each event does stands in joining.cpp, elastic.cpp, processes.cpp, progress.cpp, hangs.cpp, lanes.cpp and ending.cpp.
+// each event does stands in joining.cpp, elastic.cpp, processes.cpp, progress.cpp, hangs.cpp, silence.cpp, lanes.cpp
+// and ending.cpp.
 #pragma once
 #include <set>
 #include <string>

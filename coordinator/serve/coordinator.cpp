@@ -67,7 +67,7 @@ Result<RunOutcome> Coordinator::serve() {
                                                             {"version", PLUMBLINE_VERSION}}));
   spdlog::info("coordinator of {} listens on {} port {}", run_.layout.root().string(), run_.config.control.bind, port_);
   // A coordinator that was killed may not have come to it.
-  if (run_.state.checkpoint) carry_out(action::PruneCheckpoints{run_.state.checkpoint->step});
+  if (run_.state.checkpoint) carry_out(action::PruneCheckpoints{run_.state.checkpoint->step, run_.state.generation});
   spawn(accept_all(std::move(acceptor)));
   spawn(tick());
   spawn(take_signals());

@@ -51,6 +51,7 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   facts.elastic = launcher.elastic();
   facts.chooses_hosts = launcher.chooses_hosts();
   facts.min_workers = std::min(config.workers.min, workers);
+  facts.spares = facts.elastic ? config.workers.spares : 0;
   facts.launcher = launcher.name();
   facts.resume_command = "plumbline resume " + layout.root().string();
   facts.start_command = launcher.command({.workers = workers, .number = 0, .group = "", .generation = Generation()});

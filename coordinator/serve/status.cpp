@@ -91,6 +91,10 @@ void add_workers(Json& status, const ServedRun& run) {
     if (members.size() == 1 || host != member.host) hosts.insert(member.host);
     host = member.host;
   }
+  const auto is_ready = [](const auto& newcomer) { return newcomer.second.ready.has_value(); };
+  const auto& newcomers = run.state.newcomers;
+  const auto ready = std::count_if(newcomers.begin(), newcomers.end(), is_ready);
+  status["waiting"] = {{"ready", ready}, {"preparing", std::ssize(newcomers) - ready}};
   status["num_workers"] = members.size();
   status["num_hosts"] = hosts.size();
   status["phases"] = Json::object();
@@ -156,6 +160,13 @@ std::string speed_text(const Json& status) {
       status.value("step", 0) < status.value("steps", 0))
     text += "  about " + duration_text(status.at("eta_seconds").get<double>()) + " of training left";
   return text;
+}
+
+/// Workers that do not take part: spares, and those that are about to.
+std::string waiting_text(const Json& waiting) {
+  const auto count = [&](const char* key) { return waiting.is_object() ? waiting.value(key, 0) : 0; };
+  if (count("ready") + count("preparing") == 0) return {};
+  return fmt::format("{} ready to take part, {} preparing", count("ready"), count("preparing"));
 }
 
 std::string worker_text(const Json& worker) {
@@ -234,6 +245,7 @@ Result<Json> recorded_status(const RunLayout& layout) {
   status["steps"] = config.train.steps;
   status["workers"] = Json::array();
   status["num_workers"] = status["num_hosts"] = 0;
+  status["waiting"] = {{"ready", 0}, {"preparing", 0}};
   status["phases"] = Json::object();
   status["last_checkpoint"] = checkpoint_json(record.checkpoint);
   status["restarts"] = recorded_restarts(entries);
@@ -277,6 +289,7 @@ std::string status_text(const Json& status) {
   if (const std::string crowd = crowd_text(status); !crowd.empty())
     line(text, "workers", crowd + "; these were heard from longest ago (--all lists every one)");
   for (const Json& worker : status.at("workers")) line(text, "worker", worker_text(worker));
+  line(text, "waiting", waiting_text(status.value("waiting", Json::object())));
   if (const int restarts = status.value("restarts", 0); restarts > 0) line(text, "restarts", std::to_string(restarts));
   if (status.at("uptime_seconds").is_number())
     line(text, "up for", duration_text(status.at("uptime_seconds").get<double>()));

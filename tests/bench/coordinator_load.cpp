@@ -31,6 +31,7 @@
 #include <memory>
 #include <sstream>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/core/files.hpp"
@@ -151,15 +152,16 @@ class SimulatedWorker {
     step_ = assignment->start_step;
     ++tally_.assigned;
   }
-  /// Leases, until the connection ends.
+  /// Leases, until the connection ends. Only rank 0, which takes the steps, reads what they say: the others would do
+  /// that on machines of their own, and here take its time from the coordinator.
   asio::awaitable<void> listen() {
+    static const std::uint16_t kLease = to_frame(Lease(), Generation()).type;
     for (;;) {
-      const Message message = co_await read();
+      const Frame frame = co_await read_frame();
       if (broken_) break;
-      const auto* lease = std::get_if<Lease>(&message);
-      if (lease == nullptr) continue;
-      if (lease_end_ > 0) tally_.lease_ms.push_back(ms_since(tally_.step_sent));
-      lease_end_ = lease->end_step;
+      if (frame.type != kLease) continue;
+      if (std::exchange(leased_, true)) tally_.lease_ms.push_back(ms_since(tally_.step_sent));
+      if (hello_.rank == 0) lease_end_ = std::get<Lease>(must(from_frame(frame))).end_step;
     }
     ++tally_.lost;
   }
@@ -198,18 +200,22 @@ class SimulatedWorker {
   }
   /// Anything, and broken_, when the connection has ended.
   asio::awaitable<Message> read() {
+    const Frame frame = co_await read_frame();
+    co_return broken_ ? Message() : must(from_frame(frame));
+  }
+  asio::awaitable<Frame> read_frame() {
     for (;;) {
       std::optional<Readiness> wait;
-      auto message = read_arrived(wait);
-      if (message) co_return std::move(*message);
-      if (broken_) co_return Message();
+      auto frame = read_arrived(wait);
+      if (frame) co_return std::move(*frame);
+      if (broken_) co_return Frame();
       co_await ready(*wait);
     }
   }
-  std::optional<Message> read_arrived(std::optional<Readiness>& wait) {
+  std::optional<Frame> read_arrived(std::optional<Readiness>& wait) {
     std::array<char, 1 << 14> block;
     for (;;) {
-      if (auto frame = must(arrived_.take())) return must(from_frame(*frame));
+      if (auto frame = must(arrived_.take())) return frame;
       const auto step = tls_->read_some(block);
       broken_ = broken_ || step.has_error();
       if (broken_) return std::nullopt;
@@ -234,7 +240,7 @@ class SimulatedWorker {
   FrameBuffer arrived_;
   Generation generation_;
   std::int64_t step_ = 0, lease_end_ = 0;
-  bool broken_ = false;
+  bool broken_ = false, leased_ = false;
 };
 
 // --- clients, each in a thread of its own

@@ -145,6 +145,16 @@ class Elastic(ElasticRuns):
                 self.assertEqual((begun["reason"], begun["resume_from"]), ("restarted after a loss", begun["start_step"]))
                 self.assertEqual([step for kind, step in standing_metrics(self.run_dir) if kind == "train"], list(range(1, STEPS + 1)))
 
+    def test_a_spare_takes_the_lost_ones_place(self):
+        self.train(2, "--set", "workers.spares=1")
+        self.wait_for_step(10)
+        wait_until(lambda: self.status(self.run_dir)["waiting"]["ready"] == 1, what="a spare that is ready")
+        self.assertEqual(len(journal(self.run_dir, "generation_started")), 1, "training is not interrupted for it")
+        at = self.fault([self.pids(2)[1]], signal.SIGKILL)
+        self.check_end(at, "SIGKILL of one of 2, with a spare", longest=20)
+        self.check_one_line_a_step()
+        self.assertEqual([entry["data"]["world"] for entry in journal(self.run_dir, "generation_started")], [2, 2], "never alone")
+
     def test_the_group_grows_back(self):
         self.train(3, "--set", "train.steps=100000")
         self.wait_for_step(20)

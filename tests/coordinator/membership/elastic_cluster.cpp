@@ -81,7 +81,8 @@ void ElasticCluster::turn() {
         if (tend(worker) || worker.hung) return;
         const auto before = std::tuple(worker.at, worker.step, worker.due);
         act(worker);
-        if (before != std::tuple(worker.at, worker.step, worker.due)) ++worker.work;
+        const bool writes = worker.writing && worker.at == At::kCommit;  // It looks how its writer gets on.
+        if (writes || before != std::tuple(worker.at, worker.step, worker.due)) ++worker.work;
         return;
       }
   }

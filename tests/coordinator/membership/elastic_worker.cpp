@@ -59,7 +59,8 @@ Heartbeat ElasticCluster::heartbeat_of(const Worker& worker) {
   heartbeat.phase = "training";
   heartbeat.work = worker.work;
   if (worker.at >= At::kGather && worker.at <= At::kEvaluate) heartbeat.waits_in = "a call";
-  if (worker.at == At::kReady || worker.at == At::kCommit || worker.at == At::kLease || worker.at == At::kFinished)
+  if (worker.at == At::kReady || (worker.at == At::kCommit && !worker.writing) || worker.at == At::kLease ||
+      worker.at == At::kFinished)
     heartbeat.waits_in = "the coordinator";
   return heartbeat;
 }
