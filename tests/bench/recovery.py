@@ -20,7 +20,7 @@ def config(material):
     """Two workers of one thread, steps of half a second, and nothing else to do but a checkpoint now and then."""
     return {"seed": 1, "data": str(material.fixed(128, 128)), "model": {"init": str(TRAINED_SMALL)},
             "train": {"steps": 1_000_000, "global_batch": 12, "lanes": 12, "max_source_tokens": 128, "max_output_tokens": 128},
-            "evaluate": {"every": 1_000_000, "examples": 12, "generations": 0}, "checkpoint": {"every": 10, "keep": 2},
+            "evaluate": {"every": 1_000_000, "examples": 12, "generations": 1, "max_new_tokens": 8}, "checkpoint": {"every": 10, "keep": 2},
             "snapshot": {"every": 1_000_000}, "norms": {"bench": {"objective": "sft"}}, "workers": {"threads": 1, "max_restarts": 1000}}
 
 
