@@ -17,7 +17,7 @@ from elastic_runs import STEPS, ElasticRuns, newest_step, train_lines
 from harness import journal, standing_metrics, wait_until, while_a_checkpoint_is_written
 
 RANDOM_KILLS = int(os.environ.get("PLUMBLINE_RANDOM_KILLS", "12"))
-RANDOM_STEPS = int(os.environ.get("PLUMBLINE_RANDOM_STEPS", STEPS * max(1, RANDOM_KILLS // 10)))  # more than they take
+RANDOM_STEPS = int(os.environ.get("PLUMBLINE_RANDOM_STEPS", max(3 * STEPS, 32 * RANDOM_KILLS)))  # more than they take
 
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
