@@ -13,8 +13,6 @@ namespace {
 constexpr std::chrono::milliseconds kReadTimeout{100};
 /// Between two looks for another coordinator, and for one to answer.
 constexpr std::chrono::milliseconds kLookAgain{50}, kConnectTimeout{10'000};
-/// What is waited for here.
-constexpr const char* kCoordinator = "the coordinator";
 /// Of steps without a checkpoint between them; older reports are given up.
 constexpr std::size_t kMostReports = 20'000;
 
@@ -54,7 +52,7 @@ bool Session::connected() const {
 }
 
 std::optional<Assignment> Session::next_assignment() {
-  const Activity::Wait wait(kCoordinator);
+  const Activity::Wait wait(kWaitsForCoordinator);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return assignment_ || dismissed_; });
   ready_.reset();
@@ -76,7 +74,7 @@ std::optional<Assignment> Session::ready(const Ready& holding) {
 }
 
 bool Session::dismissed() {
-  const Activity::Wait wait(kCoordinator);
+  const Activity::Wait wait(kWaitsForCoordinator);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return dismissed_ || interrupt_.raised(); });
   return dismissed_;
@@ -160,7 +158,7 @@ Status Session::take_over(const std::string& reports) {
 template <class Condition>
 Status Session::wait_for(std::unique_lock<std::mutex>& lock, const Condition& condition) {
   if (!condition() && !interrupt_.raised()) {
-    const Activity::Wait wait(kCoordinator);
+    const Activity::Wait wait(kWaitsForCoordinator);
     changed_.wait(lock, [&] { return condition() || interrupt_.raised(); });
   }
   if (interrupt_.raised()) return run_error("the coordinator has ended this generation", "control plane");

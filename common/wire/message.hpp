@@ -59,12 +59,14 @@ struct Lease {
   bool stop = false;                 ///< with last: stopped by request, so no final evaluation
   bool regroup = false;              ///< with last: not the run's end; say Ready there, another generation follows
 };
+/// What a heartbeat's `waits_in` says of a worker that waits for a lease, a commit or an assignment.
+inline constexpr const char* kWaitsForCoordinator = "the coordinator";
 struct Heartbeat {
   std::int64_t step = 0;
   std::string phase;
   std::uint64_t work = 0;        ///< pieces of work done so far: grows while the worker gets on; 0: it does not say
   std::uint64_t calls = 0;       ///< collective calls begun in this generation
-  std::string waits_in{};        ///< the call, or "the coordinator", in which it waits for others; empty: it does not
+  std::string waits_in{};        ///< the call in which it waits for others, or kWaitsForCoordinator; empty: it does not
   std::vector<int> waits_for{};  ///< ranks that the call still waits for, where the collective knows
   double lane_seconds = 0;       ///< its own computing in the newest step, over the lanes it has; 0: unknown
 };

@@ -15,8 +15,6 @@ using std::chrono::milliseconds;
 
 /// The run's name for the stage of all workers together.
 constexpr const char* kWholeGroup = "";
-/// Waiting for this is no standing still: it is up to us.
-constexpr const char* kCoordinator = "the coordinator";
 
 milliseconds between(SteadyTime from, SteadyTime to) { return std::chrono::duration_cast<milliseconds>(to - from); }
 
@@ -28,7 +26,7 @@ bool is_watched(const Member& member) {
 }
 
 bool waits_in_call(const Member& member) {
-  return !member.beat.waits_in.empty() && member.beat.waits_in != kCoordinator;
+  return !member.beat.waits_in.empty() && member.beat.waits_in != kWaitsForCoordinator;
 }
 
 }  // namespace
@@ -64,10 +62,16 @@ void Transition::take_note(Member& member, const Heartbeat& heartbeat) {
   }
 }
 
-/// It neither gets on nor waits for anybody.
+/// It neither gets on nor waits for anybody. Where that is so of every worker at once, what they share may be to blame,
+/// a file system that does not answer: then none is given up before the longest time.
 bool Transition::hangs(const Member& member) const {
-  return is_watched(member) && member.beat.waits_in.empty() &&
-         between(member.moved_at, now_) > patience(member.beat.phase);
+  const milliseconds still = between(member.moved_at, now_);
+  if (!is_watched(member) || !member.beat.waits_in.empty() || still <= facts_.hang_least) return false;
+  const bool others_do_better = std::any_of(state_.members.begin(), state_.members.end(), [&](const auto& m) {
+    const Member& other = m.second;
+    return is_watched(other) && (!other.beat.waits_in.empty() || between(other.moved_at, now_) <= facts_.hang_least);
+  });
+  return still > (others_do_better ? patience(member.beat.phase) : facts_.hang_unknown);
 }
 
 void Transition::look_for_hangs() {

@@ -61,7 +61,7 @@ Heartbeat ElasticCluster::heartbeat_of(const Worker& worker) {
   if (worker.at >= At::kGather && worker.at <= At::kEvaluate) heartbeat.waits_in = "a call";
   if (worker.at == At::kReady || (worker.at == At::kCommit && !worker.writing) || worker.at == At::kLease ||
       worker.at == At::kFinished)
-    heartbeat.waits_in = "the coordinator";
+    heartbeat.waits_in = kWaitsForCoordinator;
   return heartbeat;
 }
 

@@ -121,12 +121,22 @@ TEST_F(HangsTest, AStageThatNobodyHasBeenThroughHasLong) {
   EXPECT_TRUE(asked().empty());
 }
 
+TEST_F(HangsTest, WhereNobodyGetsOnWhatTheyShareMayBeToBlame) {
+  for (int i = 0; i < 3; ++i) second({0, 1, 2});
+  for (int i = 0; i < 300; ++i) second({});
+  EXPECT_TRUE(asked().empty()) << "a file system that does not answer for five minutes";
+  second({0, 1, 2});
+  EXPECT_EQ(drive.state().generation, Generation(1));
+  for (int i = 0; i < 2000; ++i) second({});
+  EXPECT_EQ(asked().size(), 3u) << "half an hour is the end of it";
+}
+
 TEST_F(HangsTest, WhoWaitsForACheckpointToBeStoredDoesNotHang) {
   for (int i = 0; i < 3; ++i) second({0, 1, 2});
   drive.take_steps(0, 2);
   for (auto& [rank, heartbeat] : said_) heartbeat.step = 2;
   for (const char* file : {"a", "model.safetensors"}) drive.say(0, PartWritten{2, file, 1, std::string(64, 'a'), 2});
-  for (auto& [rank, heartbeat] : said_) heartbeat.waits_in = "the coordinator";
+  for (auto& [rank, heartbeat] : said_) heartbeat.waits_in = kWaitsForCoordinator;
   for (int i = 0; i < 300; ++i) second({});
   EXPECT_TRUE(asked().empty());
   EXPECT_EQ(drive.state().phase, GroupPhase::kTraining);
