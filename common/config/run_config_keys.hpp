@@ -228,7 +228,7 @@ void describe(Visitor& v, WorkersConfig& c) {
         "local, or mpirun for several workers where they "
         "may compute on GPUs; `--launcher` sets it too");
   v.key("min", c.min, Bounds{.min = 1, .max = 1e6},
-        "with launcher local: training waits for others when fewer are left; at most `count`");
+        "with launcher local or srun: training waits for others when fewer are left; at most `count`");
   v.key(
       "spares", c.spares, Bounds{.min = 0, .max = 1024},
       "with launcher local or srun: more workers, that hold dataset and model ready and take the place of one that is "
@@ -255,14 +255,13 @@ void describe(Visitor& v, ControlConfig& c) {
   v.key("port", c.port, Bounds{.min = 0, .max = 65535}, "its port; 0: any free one");
   v.key("heartbeat_ms", c.heartbeat_ms, Bounds{.min = 1, .max = 3.6e6},
         "milliseconds between a worker's signs of life");
-  v.key("worker_timeout_ms", c.worker_timeout_ms, Bounds{.min = 0, .max = 8.64e7},
-        "a worker that is silent for longer is taken for dead; more than `heartbeat_ms`; 0: 4000 with launcher local, "
-        "60000 "
-        "with the others");
+  v.key(
+      "worker_timeout_ms", c.worker_timeout_ms, Bounds{.min = 0, .max = 8.64e7},
+      "a worker that is silent for longer is taken for dead; more than `heartbeat_ms`; 0: 4000 with launcher local or "
+      "srun, 60000 with the others");
   v.key("orphan_ms", c.orphan_ms, Bounds{.min = 0, .max = 8.64e7},
-        "with launcher local: how long workers whose coordinator has died wait for `plumbline resume` to bring "
-        "another, and "
-        "train as far as their lease goes; 0: they end with it");
+        "with launcher local or srun: how long workers whose coordinator has died wait for `plumbline resume` to bring "
+        "another, and train as far as their lease goes; 0: they end with it");
 }
 
 template <class Visitor>
