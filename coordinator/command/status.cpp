@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "common/wire/client.hpp"
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/coordinator_host.hpp"
 #include "coordinator/command/watch.hpp"
@@ -16,30 +15,17 @@
 namespace plumbline {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswer{10'000};
-
 struct StatusOptions {
   std::string run;
   bool json = false, watch = false, all = false;
 };
 
-/// The coordinator's answer; an environment error when none serves the run.
-Result<Json> ask_coordinator(const RunLayout& layout, bool all) {
-  Hello hello;
-  hello.role = Role::kClient;
-  PLUMBLINE_ASSIGN(ControlClient client, ControlClient::connect(layout.root(), std::move(hello), kAnswer));
-  PLUMBLINE_TRY(client.send(StatusRequest{all}));
-  PLUMBLINE_ASSIGN(auto answer, client.receive(kAnswer));
-  auto* reply = answer ? std::get_if<StatusReply>(&*answer) : nullptr;
-  if (reply == nullptr) return environment_error("the coordinator did not answer", layout.root().string());
-  return Result<Json>(boost::system::in_place_value, std::move(reply->status));
-}
-
 Result<Json> look(const RunLayout& layout, bool all) {
   if (can_be_asked(layout)) {
-    auto answer = ask_coordinator(layout, all);
+    auto reply = ask_coordinator<StatusReply>(layout, StatusRequest{all});
+    if (reply.has_value()) return Result<Json>(boost::system::in_place_value, std::move(reply->status));
     // A coordinator that is gone, or goes meanwhile, leaves the directory to tell; a refusal is for the person to hear.
-    if (answer.has_value() || answer.error().code == ErrorCode::kUsage) return answer;
+    if (reply.error().code == ErrorCode::kUsage) return reply.error();
   }
   return recorded_status(layout);
 }

@@ -5,7 +5,6 @@
 #include <memory>
 #include <thread>
 
-#include "common/wire/client.hpp"
 #include "coordinator/command/command.hpp"
 #include "coordinator/command/coordinator_host.hpp"
 #include "coordinator/journal/journal.hpp"
@@ -16,7 +15,7 @@
 namespace plumbline {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswer{10'000}, kLookAgain{50};
+constexpr std::chrono::milliseconds kLookAgain{50};
 
 struct StopOptions {
   std::string run;
@@ -29,17 +28,6 @@ Status nothing_to_stop(const RunLayout& layout) {
   const std::string state = status.at("state").get<std::string>();
   return usage_error("no coordinator serves this run: it is " + state, layout.root().string(),
                      state == "finished" ? "" : "Go on with it: plumbline resume " + layout.root().string());
-}
-
-Result<std::string> ask_coordinator(const RunLayout& layout) {
-  Hello hello;
-  hello.role = Role::kClient;
-  PLUMBLINE_ASSIGN(ControlClient client, ControlClient::connect(layout.root(), std::move(hello), kAnswer));
-  PLUMBLINE_TRY(client.send(StopRequest{}));
-  PLUMBLINE_ASSIGN(const auto answer, client.receive(kAnswer));
-  const auto* reply = answer ? std::get_if<StopReply>(&*answer) : nullptr;
-  if (reply == nullptr) return environment_error("the coordinator did not answer", layout.root().string());
-  return reply->message;
 }
 
 /// The coordinator's lock on the journal is the last thing that it lets go of.
@@ -97,11 +85,11 @@ bool is_elsewhere(const RunLayout& layout) {
 Status run_stop(const StopOptions& options) {
   PLUMBLINE_ASSIGN(const RunLayout layout, named_run(options.run));
   if (!can_be_asked(layout)) return stop_unasked(layout, options.no_wait);
-  const auto reply = ask_coordinator(layout);
+  const auto reply = ask_coordinator<StopReply>(layout, StopRequest{});
   if (reply.has_error() && reply.error().code == ErrorCode::kEnvironment)
     return is_elsewhere(layout) ? stop_unasked(layout, options.no_wait) : nothing_to_stop(layout);
   if (reply.has_error()) return reply.error();
-  return say_and_wait(layout, *reply, options.no_wait);
+  return say_and_wait(layout, reply->message, options.no_wait);
 }
 
 }  // namespace
