@@ -18,7 +18,7 @@ namespace plumbline {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
 constexpr std::int64_t kReferenceVersion = 4;  // Raised when the same rows would get other numbers.
 constexpr std::chrono::milliseconds kLongestPart{60'000};
@@ -217,17 +217,17 @@ Status Preparation::compute(const std::vector<std::size_t>& missing, const std::
   const auto rank = static_cast<std::size_t>(collective_.rank()), world = static_cast<std::size_t>(collective_.size());
   ReferencePart part{folders_.key(), {}};
   auto due = work_.first_part;
-  auto began = Clock::now();
+  auto began = Steady::now();
   for (std::size_t i = rank; i < missing.size(); i += world) {
     const Group& group = groups_[missing[i]];
     part.groups.push_back({group.key, score_group(group)});
-    if (i + world < missing.size() && Clock::now() - began < due) continue;
+    if (i + world < missing.size() && Steady::now() - began < due) continue;
     written.push_back(folder + reference_part_name(part));
     PLUMBLINE_TRY(write_reference_part(folders_.path_of(written.back()), part));
     part.groups.clear();
     folders_.tell("log-probs of the first " + std::to_string(i + 1) + " of " + std::to_string(missing.size()) +
                   " groups are kept");
-    began = Clock::now();
+    began = Steady::now();
     due = std::min(2 * due, kLongestPart);
   }
   return {};

@@ -46,13 +46,13 @@ Result<std::size_t> take_up(const fs::path& out, const std::vector<std::int64_t>
 }
 
 /// What a batch's sources are answered with: the greedy outputs, then the sampled ones.
-struct Outputs {
+struct SampledOutputs {
   std::vector<OutputKey> keys;
   std::vector<Generated> written;
 };
 
-Outputs write_outputs(const T5& model, const SamplingTask& task, const Batch& batch) {
-  Outputs outputs;
+SampledOutputs write_outputs(const T5& model, const SamplingTask& task, const Batch& batch) {
+  SampledOutputs outputs;
   outputs.written = generate_greedy(model, batch.source_BS, batch.source_mask_BS, task.max_new_tokens);
   std::vector<OutputKey> drawn;
   for (std::size_t b = 0; b < batch.rows.size(); ++b) {
@@ -77,13 +77,13 @@ Outputs write_outputs(const T5& model, const SamplingTask& task, const Batch& ba
 Result<std::vector<std::optional<std::string>>> repair_outputs(const T5& model, const Tokenizer& tokenizer,
                                                                const SamplingTask& task, const RuleSet& rules,
                                                                const std::vector<std::string>& source_of_row,
-                                                               const Batch& batch, const Outputs& outputs) {
+                                                               const Batch& batch, const SampledOutputs& outputs) {
   std::vector<std::optional<std::string>> repaired(outputs.keys.size());
   std::vector<std::string> sources;
   for (const OutputKey& key : outputs.keys) sources.push_back(source_of_row[static_cast<std::size_t>(key.batch_row)]);
   PLUMBLINE_ASSIGN(const auto checking, AlignmentConstraint::make(rules, tokenizer, sources));
   std::vector<std::size_t> broken;
-  Outputs refused;
+  SampledOutputs refused;
   for (std::size_t o = 0; o < outputs.keys.size(); ++o) {
     const Generated& written = outputs.written[o];
     if (!written.complete ||
@@ -105,7 +105,7 @@ Result<std::vector<std::optional<std::string>>> repair_outputs(const T5& model, 
 
 Result<std::vector<SampledRow>> sample_batch(const T5& model, const Tokenizer& tokenizer, const SamplingTask& task,
                                              const RuleSet& rules, const Split& split, const Batch& batch) {
-  const Outputs outputs = write_outputs(model, task, batch);
+  const SampledOutputs outputs = write_outputs(model, task, batch);
   std::vector<std::optional<std::string>> repaired(outputs.keys.size());
   if (task.repair) {
     std::vector<std::string> sources;

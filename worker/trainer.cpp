@@ -11,11 +11,11 @@ namespace plumbline {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
 /// Seconds since `since`, which moves to now.
-double lap(Clock::time_point& since) {
-  const auto now = Clock::now();
+double lap(Steady::time_point& since) {
+  const auto now = Steady::now();
   const double seconds = std::chrono::duration<double>(now - since).count();
   since = now;
   return seconds;
@@ -152,7 +152,7 @@ Trainer::Trainer(const RunConfig& config, const Dataset& dataset, const RowLogPr
 
 Status Trainer::compute_kl(const GlobalBatch& batch, PhaseSeconds& phases) {
   if (!kl_rows_.any()) return {};
-  auto clock = Clock::now();
+  auto clock = Steady::now();
   kl_sums_.reset();
   for (int lane = lanes_.begin; lane < lanes_.end; ++lane) {
     auto* sums = kl_sums_.next_lane().mutable_data_ptr<double>();
@@ -168,7 +168,7 @@ Status Trainer::compute_kl(const GlobalBatch& batch, PhaseSeconds& phases) {
 }
 
 void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& phases) {
-  auto clock = Clock::now();
+  auto clock = Steady::now();
   model_->trained().bind_gradient(gradients_.next_lane());
   auto* slots = sums_.next_lane().mutable_data_ptr<double>();
   const auto& micro_batches = batch.lanes[static_cast<std::size_t>(lane)].micro_batches;
@@ -189,7 +189,7 @@ void Trainer::compute_lane(const GlobalBatch& batch, int lane, PhaseSeconds& pha
 }
 
 Result<StepReport> Trainer::step(std::int64_t taken) {
-  const auto began = Clock::now();
+  const auto began = Steady::now();
   auto clock = began;
   StepReport report;
   const GlobalBatch batch = plan_.at(Step(taken));
@@ -203,7 +203,7 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
       micro_batches.push_back(micro.rows);
   batches_.begin(std::move(micro_batches));
   for (int lane = lanes_.begin; lane < lanes_.end; ++lane) compute_lane(batch, lane, report.phases);
-  clock = Clock::now();
+  clock = Steady::now();
   PLUMBLINE_TRY(gradient_reducer_.reduce(gradients_.partials(), gradient_));
   PLUMBLINE_TRY(reduce_host(sums_reducer_, sums_, sum_));
   report.phases.reduce += lap(clock);
@@ -227,7 +227,7 @@ Result<StepReport> Trainer::step(std::int64_t taken) {
   const double scale = clip > 0 && report.gradient_norm > clip ? clip / report.gradient_norm : 1.0;
   optimizer_->step(gradient_, scale, report.step, report.learning_rate);
   report.phases.optimizer += lap(clock);
-  report.seconds = std::chrono::duration<double>(Clock::now() - began).count();
+  report.seconds = std::chrono::duration<double>(Steady::now() - began).count();
   return report;
 }
 

@@ -102,6 +102,19 @@ class YamlNode {
   Members members_;
 };
 
+template <>
+Result<std::int64_t> YamlNode::as(const Bounds& bounds) const;
+template <>
+Result<std::uint64_t> YamlNode::as(const Bounds& bounds) const;
+template <>
+Result<int> YamlNode::as(const Bounds& bounds) const;
+template <>
+Result<double> YamlNode::as(const Bounds& bounds) const;
+template <>
+Result<bool> YamlNode::as(const Bounds& bounds) const;
+template <>
+Result<std::string> YamlNode::as(const Bounds& bounds) const;
+
 /// `source` names the text in errors. `root_path` is the key that the whole text is the value of (`--set`), with which
 /// errors name no line.
 Result<YamlNode> parse_yaml(const std::string& text, const std::string& source, const std::string& root_path = {});

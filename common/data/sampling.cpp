@@ -9,7 +9,7 @@ namespace plumbline {
 
 namespace {
 
-constexpr int kMaxSamples = 1024;
+constexpr int kMaxCandidates = 1024;
 
 Status out_of_range(const char* key, const std::string& where) {
   return data_error(std::string("the key \"") + key + "\" is out of range", where);
@@ -50,7 +50,7 @@ Result<SamplingTask> sampling_task_from_json(const Json& json, const std::string
   PLUMBLINE_ASSIGN(task.batch_rows, json_get<int>(json, "batch_rows", where));
   PLUMBLINE_ASSIGN(task.threads, json_get<int>(json, "threads", where));
   PLUMBLINE_ASSIGN(task.repair, json_get<bool>(json, "repair", where));
-  if (task.samples < 1 || task.samples > kMaxSamples) return out_of_range("samples", where).error();
+  if (task.samples < 1 || task.samples > kMaxCandidates) return out_of_range("samples", where).error();
   if (!(task.temperature > 0) || !std::isfinite(task.temperature)) return out_of_range("temperature", where).error();
   if (!(task.top_p > 0) || task.top_p > 1) return out_of_range("top_p", where).error();
   if (task.top_k < 0) return out_of_range("top_k", where).error();

@@ -14,15 +14,15 @@ namespace fs = std::filesystem;
 constexpr const char* kManifestFile = "MANIFEST.json";
 constexpr const char* kWeightsFile = "model.safetensors";
 constexpr const char* kDamaged = "The checkpoint is damaged: use an older one, or an intact copy.";
-constexpr int kVersion = 1;
+constexpr int kManifestVersion = 1;
 constexpr std::uint64_t kMaxManifestBytes = 16u << 20;
 constexpr std::size_t kMaxFiles = 10'000;
 
 Status check_version(int version, const std::string& where) {
-  if (version == kVersion) return {};
-  return data_error(
-      "version " + std::to_string(version) + " is not known, this program reads version " + std::to_string(kVersion),
-      where, "Use the program that wrote it, or a newer one.");
+  if (version == kManifestVersion) return {};
+  return data_error("version " + std::to_string(version) + " is not known, this program reads version " +
+                        std::to_string(kManifestVersion),
+                    where, "Use the program that wrote it, or a newer one.");
 }
 
 Result<Step> read_step(const Json& json, const std::string& where) {

@@ -15,7 +15,7 @@ namespace plumbline {
 
 namespace {
 
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kReferenceVersion = 1;
 
 GroupKey hash_of(const void* bytes, std::size_t size) {
   const XXH128_hash_t hash = XXH3_128bits(bytes, size);
@@ -55,7 +55,7 @@ Status write_reference_part(const std::filesystem::path& file, const ReferencePa
     }
   }
   PLUMBLINE_ASSIGN(H5File h5, H5File::create(file));
-  PLUMBLINE_TRY(h5.write_attribute("version", kVersion));
+  PLUMBLINE_TRY(h5.write_attribute("version", kReferenceVersion));
   PLUMBLINE_TRY(h5.write_attribute("model", part.model));
   PLUMBLINE_TRY(h5.write("keys", keys, {part.groups.size(), 2}));
   PLUMBLINE_TRY(h5.write("offsets", offsets));
@@ -68,9 +68,9 @@ Result<ReferencePart> read_reference_part(const std::filesystem::path& file, con
   const std::string where = file.string();
   PLUMBLINE_ASSIGN(const H5File h5, H5File::open(file));
   PLUMBLINE_ASSIGN(const std::int64_t version, h5.int_attribute("version"));
-  if (version != kVersion)
+  if (version != kReferenceVersion)
     return data_error("the log-probs have version " + std::to_string(version) + ", this program reads version " +
-                          std::to_string(kVersion),
+                          std::to_string(kReferenceVersion),
                       where);
   ReferencePart part;
   PLUMBLINE_ASSIGN(part.model, h5.text_attribute("model"));

@@ -13,7 +13,7 @@ namespace plumbline {
 
 namespace {
 
-constexpr std::size_t kLongestNgram = 6;
+constexpr std::size_t kCharacterOrder = 6;
 constexpr double kBeta = 2;
 
 /// White_Space of Unicode and the four separators U+001C…U+001F, which Python's str.split (so sacreBLEU) removes too.
@@ -42,7 +42,7 @@ Counts count_ngrams(std::u32string_view text, std::size_t n) {
 double chrf(std::string_view hypothesis, std::string_view reference) {
   const std::u32string ours = characters(hypothesis), theirs = characters(reference);
   double precision = 0, recall = 0, orders = 0;
-  for (std::size_t n = 1; n <= std::min({kLongestNgram, ours.size(), theirs.size()}); ++n) {
+  for (std::size_t n = 1; n <= std::min({kCharacterOrder, ours.size(), theirs.size()}); ++n) {
     const Counts a = count_ngrams(ours, n), b = count_ngrams(theirs, n);
     std::size_t matched = 0;
     for (const auto& [ngram, count] : a)

@@ -9,7 +9,7 @@
 namespace plumbline {
 
 namespace {
-constexpr const char* kWhere = "control plane";
+constexpr const char* kStream = "control plane";
 }
 
 Result<SecureStream> SecureStream::connect(const std::string& host, int port, const TlsContext& context,
@@ -41,7 +41,7 @@ Status SecureStream::shake_hands(Deadline deadline) {
     PLUMBLINE_ASSIGN(const TlsSession::Step step, session_->handshake());
     if (!step.wait) return {};
     if (wait_for(socket_.get(), *step.wait, deadline) == Wait::kTimedOut)
-      return run_error("the other end did not answer in time", kWhere);
+      return run_error("the other end did not answer in time", kStream);
   }
 }
 
@@ -58,7 +58,7 @@ Status SecureStream::write_all(std::string_view bytes, Deadline deadline) {
     PLUMBLINE_ASSIGN(const TlsSession::Step step, session_->write_some(bytes));
     bytes.remove_prefix(step.bytes);
     if (step.wait && wait_for(socket_.get(), *step.wait, deadline) == Wait::kTimedOut)
-      return run_error("the connection was lost: the other end does not read", kWhere);
+      return run_error("the connection was lost: the other end does not read", kStream);
   }
   return {};
 }

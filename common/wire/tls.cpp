@@ -17,6 +17,19 @@
 
 namespace plumbline {
 
+/// What both ends of a run know.
+struct TlsKeyMaterial {
+  TlsKeyMaterial() = default;
+  TlsKeyMaterial(const TlsKeyMaterial&) = delete;
+  TlsKeyMaterial& operator=(const TlsKeyMaterial&) = delete;
+  ~TlsKeyMaterial() { OPENSSL_cleanse(key.data(), key.size()); }
+  std::string key, identity;
+};
+
+struct FreeSslContext {
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+
 namespace {
 
 constexpr const char* kWhere = "control plane";
@@ -87,29 +100,16 @@ BIO* socket_bio(int socket) {
   return bio;
 }
 
-struct FreeContext {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-};
-
 // --- the key
 
-/// What both ends of a run know.
-struct KeyMaterial {
-  KeyMaterial() = default;
-  KeyMaterial(const KeyMaterial&) = delete;
-  KeyMaterial& operator=(const KeyMaterial&) = delete;
-  ~KeyMaterial() { OPENSSL_cleanse(key.data(), key.size()); }
-  std::string key, identity;
-};
-
-/// Where an SSL_CTX keeps its KeyMaterial.
+/// Where an SSL_CTX keeps its TlsKeyMaterial.
 int material_index() {
   static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
 }
 
-const KeyMaterial& material_of(SSL* ssl) {
-  return *static_cast<const KeyMaterial*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), material_index()));
+const TlsKeyMaterial& material_of(SSL* ssl) {
+  return *static_cast<const TlsKeyMaterial*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), material_index()));
 }
 
 /// A session of TLS 1.3 whose secret is `key`; nothing without memory. OpenSSL takes it over.
@@ -127,7 +127,7 @@ SSL_SESSION* key_session(SSL* ssl, const std::string& key) {
 /// The client's side: which key it offers.
 int offer_key(SSL* ssl, const EVP_MD*, const unsigned char** identity, std::size_t* identity_bytes,
               SSL_SESSION** session) {
-  const KeyMaterial& material = material_of(ssl);
+  const TlsKeyMaterial& material = material_of(ssl);
   *session = key_session(ssl, material.key);
   *identity = reinterpret_cast<const unsigned char*>(material.identity.data());
   *identity_bytes = material.identity.size();
@@ -136,7 +136,7 @@ int offer_key(SSL* ssl, const EVP_MD*, const unsigned char** identity, std::size
 
 /// The server's side: the key behind what a client calls it; none for a run that is not this one.
 int find_key(SSL* ssl, const unsigned char* identity, std::size_t identity_bytes, SSL_SESSION** session) {
-  const KeyMaterial& material = material_of(ssl);
+  const TlsKeyMaterial& material = material_of(ssl);
   *session = nullptr;
   if (std::string_view(reinterpret_cast<const char*>(identity), identity_bytes) != material.identity) return 1;
   *session = key_session(ssl, material.key);
@@ -161,13 +161,13 @@ bool configure(SSL_CTX* context) {
 }  // namespace
 
 struct TlsContext::State {
-  KeyMaterial material;
-  std::unique_ptr<SSL_CTX, FreeContext> context;  ///< points at the material
+  TlsKeyMaterial material;
+  std::unique_ptr<SSL_CTX, FreeSslContext> context;  ///< points at the material
 };
 
 Result<TlsContext> TlsContext::make(std::string_view secret) {
   auto state = std::make_shared<State>();
-  KeyMaterial& material = state->material;
+  TlsKeyMaterial& material = state->material;
   std::string extracted = hmac_sha256("plumbline control plane", secret);
   material.key = expand(extracted, "tls 1.3 pre-shared key");
   material.identity = "plumbline-1-" + to_hex(expand(extracted, "identity").substr(0, kIdentityBytes));

@@ -9,11 +9,11 @@ namespace plumbline {
 
 namespace {
 
-using Rows = std::vector<NgramClassifier::Row>;
+using JudgedRows = std::vector<NgramClassifier::Row>;
 
 /// Every output of the norm's examples in `part`, with its label.
-Rows outputs_of(const std::vector<PooledExample>& examples, const Splits& splits, std::size_t norm, Part part) {
-  Rows rows;
+JudgedRows outputs_of(const std::vector<PooledExample>& examples, const Splits& splits, std::size_t norm, Part part) {
+  JudgedRows rows;
   for (std::size_t i = 0; i < examples.size(); ++i) {
     if (examples[i].norm != norm || splits.parts[i] != part) continue;
     const Example& example = examples[i].example;
@@ -23,12 +23,12 @@ Rows outputs_of(const std::vector<PooledExample>& examples, const Splits& splits
   return rows;
 }
 
-std::size_t count_undesirable(const Rows& rows) {
+std::size_t count_undesirable(const JudgedRows& rows) {
   return static_cast<std::size_t>(
       std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row.undesirable; }));
 }
 
-Status check_labels(const Rows& rows, const Norm& norm, const char* purpose) {
+Status check_labels(const JudgedRows& rows, const Norm& norm, const char* purpose) {
   const std::size_t undesirable = count_undesirable(rows);
   if (undesirable > 0 && undesirable < rows.size()) return {};
   return data_error("norm " + norm.name + ": the examples set apart to " + purpose + " its classifier have no " +
@@ -64,8 +64,8 @@ Result<std::vector<JudgeReport>> make_classifiers(const std::vector<PooledExampl
       PLUMBLINE_TRY(take_classifier(recipe.norms[i].judge_from, folder, norm));
       continue;
     }
-    const Rows train = outputs_of(examples, splits, i, Part::kJudgeTrain);
-    const Rows held_out = outputs_of(examples, splits, i, Part::kJudgeHeldOut);
+    const JudgedRows train = outputs_of(examples, splits, i, Part::kJudgeTrain);
+    const JudgedRows held_out = outputs_of(examples, splits, i, Part::kJudgeHeldOut);
     PLUMBLINE_TRY(check_labels(train, norm, "train"));
     PLUMBLINE_TRY(check_labels(held_out, norm, "measure"));
     const NgramClassifier classifier = NgramClassifier::train(train, recipe.seed);

@@ -12,7 +12,7 @@ namespace {
 constexpr double kMaxWeight = 1e6;
 constexpr std::size_t kMaxAttributes = 64;
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t") == std::string_view::npos; }
+bool is_blank_line(std::string_view line) { return line.find_first_not_of(" \t") == std::string_view::npos; }
 
 std::string quote(const std::string& key) { return "\"" + key + "\""; }
 
@@ -40,7 +40,7 @@ Result<std::optional<Json>> next_json_object(LineReader& lines) {
   while (true) {
     PLUMBLINE_ASSIGN(const auto line, lines.next());
     if (!line) return std::optional<Json>();
-    if (is_blank(*line)) continue;
+    if (is_blank_line(*line)) continue;
     PLUMBLINE_ASSIGN(Json row, parse_json(*line, lines.where()));
     if (!row.is_object())
       return data_error("the line must hold a JSON object, {…}", lines.where(), "Write one object a line.");

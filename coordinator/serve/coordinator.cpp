@@ -3,9 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <utility>
 
@@ -20,7 +18,6 @@ namespace plumbline {
 namespace asio = boost::asio;
 
 namespace {
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};  ///< after a failed accept (no descriptor left, …)
 constexpr std::chrono::milliseconds kAway{1000};        ///< a tick later than this: the loop stood still
 

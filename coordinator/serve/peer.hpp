@@ -6,9 +6,11 @@
 // connection. It keeps itself alive while an operation is pending; close() may be called at any time, and on_closed
 // comes exactly once for each connection that was started, never from within send() or welcome().
 #pragma once
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -20,6 +22,9 @@
 #include "coordinator/membership/event.hpp"
 
 namespace plumbline {
+
+/// How the event loop awaits: an error is part of the answer, nothing is thrown.
+inline constexpr auto kAwait = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 class Peer;
 

@@ -27,9 +27,9 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::string kSecret(64, 'a'), kOtherSecret(64, 'b');
-constexpr auto kLong = 60s;  // bounds a test that hangs
+constexpr auto kPatience = 60s;  // bounds a test that hangs
 
-Deadline soon() { return std::chrono::steady_clock::now() + kLong; }
+Deadline in_time() { return std::chrono::steady_clock::now() + kPatience; }
 Deadline now() { return std::chrono::steady_clock::now(); }
 
 struct SocketPair {
@@ -293,8 +293,8 @@ struct Streams {
   explicit Streams(const TlsContext& context = TlsContext::make(kSecret).value())
       : client(std::move(sockets.client), context, TlsSide::kClient),
         server(std::move(sockets.server), context, TlsSide::kServer) {
-    auto other = std::async(std::launch::async, [this] { return server.shake_hands(soon()); });
-    EXPECT_TRUE(client.shake_hands(soon()).has_value());
+    auto other = std::async(std::launch::async, [this] { return server.shake_hands(in_time()); });
+    EXPECT_TRUE(client.shake_hands(in_time()).has_value());
     EXPECT_TRUE(other.get().has_value());
   }
   SocketPair sockets = socket_pair();
@@ -305,7 +305,7 @@ std::string read_all(SecureStream& stream, std::size_t bytes) {
   std::string all;
   std::vector<char> block(100'000);
   while (all.size() < bytes) {
-    const auto got = stream.read_some(block, soon());
+    const auto got = stream.read_some(block, in_time());
     if (got.has_error() || got.value() == 0) break;
     all.append(block.data(), got.value());
   }
@@ -319,8 +319,8 @@ TEST(SecureStreamTest, BothWaysAtOnce) {
   Streams streams(context);
   const std::size_t size = 3u << 20;
   const std::string a = random_bytes(size), b = random_bytes(size);
-  auto write_a = std::async(std::launch::async, [&] { return streams.client.write_all(a, soon()); });
-  auto write_b = std::async(std::launch::async, [&] { return streams.server.write_all(b, soon()); });
+  auto write_a = std::async(std::launch::async, [&] { return streams.client.write_all(a, in_time()); });
+  auto write_b = std::async(std::launch::async, [&] { return streams.server.write_all(b, in_time()); });
   auto read_b = std::async(std::launch::async, [&] { return read_all(streams.client, size); });
   EXPECT_TRUE(read_all(streams.server, size) == a);
   EXPECT_TRUE(read_b.get() == b);
@@ -355,21 +355,22 @@ TEST(SecureStreamTest, ConnectsOverTcp) {
     return std::async(std::launch::async, [&listener, secret] {
       SecureStream stream(FileDescriptor(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK)),
                           TlsContext::make(secret).value(), TlsSide::kServer);
-      return stream.shake_hands(soon()).has_value() ? read_all(stream, 5) : "refused";
+      return stream.shake_hands(in_time()).has_value() ? read_all(stream, 5) : "refused";
     });
   };
   const TlsContext context = TlsContext::make(kSecret).value();
   auto served = serve(kSecret);
-  auto stream = SecureStream::connect("127.0.0.1", ntohs(address.sin_port), context, soon());
+  auto stream = SecureStream::connect("127.0.0.1", ntohs(address.sin_port), context, in_time());
   ASSERT_TRUE(stream.has_value()) << to_string(stream.error());
-  EXPECT_TRUE(stream->write_all("hello", soon()).has_value());
+  EXPECT_TRUE(stream->write_all("hello", in_time()).has_value());
   EXPECT_EQ(served.get(), "hello");
   served = serve(kOtherSecret);
   TlsEnd end = TlsEnd::kNone;
-  EXPECT_TRUE(SecureStream::connect("127.0.0.1", ntohs(address.sin_port), context, soon(), &end).has_error());
+  EXPECT_TRUE(SecureStream::connect("127.0.0.1", ntohs(address.sin_port), context, in_time(), &end).has_error());
   EXPECT_EQ(end, TlsEnd::kRefused);
   EXPECT_EQ(served.get(), "refused");
-  EXPECT_EQ(SecureStream::connect("no host of this name.", 1, context, soon()).error().code, ErrorCode::kEnvironment);
+  EXPECT_EQ(SecureStream::connect("no host of this name.", 1, context, in_time()).error().code,
+            ErrorCode::kEnvironment);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using Dangers = ElasticCluster::Dangers;
 
-RunFacts facts_of(std::uint64_t seed) {
+RunFacts facts_from(std::uint64_t seed) {
   RunFacts facts;
   facts.elastic = true;
   facts.launcher = "local";
@@ -53,7 +53,7 @@ void run_schedules(std::uint64_t count, const Dangers& dangers, const Look& look
   for (std::uint64_t seed = chosen.value_or(0); seed < (chosen ? *chosen + 1 : count); ++seed) {
     if (testing::Test::HasFailure()) return;
     SCOPED_TRACE("to see it again: PLUMBLINE_SCHEDULE=" + std::to_string(seed));
-    ElasticCluster cluster(seed, facts_of(seed), dangers);
+    ElasticCluster cluster(seed, facts_from(seed), dangers);
     const action::EndRun ended = cluster.run();
     look(cluster, ended);
     if (!chosen) continue;
@@ -186,7 +186,7 @@ TEST(ElasticSchedules, EverythingAtOnce) {
     threads.emplace_back([&] {
       for (std::uint64_t seed = next++; seed < count && !HasFailure(); seed = next++) {
         SCOPED_TRACE("to see it again: PLUMBLINE_SCHEDULE=" + std::to_string(seed));
-        ElasticCluster cluster(seed, facts_of(seed), dangers);
+        ElasticCluster cluster(seed, facts_from(seed), dangers);
         ++outcomes[static_cast<std::size_t>(cluster.run().outcome)];
       }
     });

@@ -17,7 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-struct Dangers {
+struct FaultRates {
   int death = 0, silence = 0, failure = 0, stop = 0, stale = 0;  ///< of 10,000 turns each
   int damage = 0;                                                ///< of 100 checkpoints that are looked at again
   bool lose_order = false;  ///< a rank's death and another's complaint about it may be read in any order
@@ -33,7 +33,7 @@ struct Rank {
 
 class Cluster {
  public:
-  Cluster(std::uint64_t seed, const RunFacts& facts, const Dangers& dangers)
+  Cluster(std::uint64_t seed, const RunFacts& facts, const FaultRates& dangers)
       : random_(seed), drive_(facts), dangers_(dangers), every_(static_cast<std::int64_t>(1 + random_() % 5)) {}
 
   /// Runs to the end; the outcome.
@@ -400,7 +400,7 @@ class Cluster {
 
   std::mt19937_64 random_;
   Drive drive_;
-  Dangers dangers_;
+  FaultRates dangers_;
   std::int64_t every_;
   std::vector<Rank> ranks_;
   std::uint64_t generation_ = 0, connections_ = 0;

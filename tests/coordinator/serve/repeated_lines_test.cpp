@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr SteadyTime kStart{};
+constexpr SteadyTime kBegin{};
 constexpr int kInfo = 2, kWarning = 3;
 
 std::string lost(int rank) {
@@ -21,25 +21,25 @@ TEST(RepeatedLinesTest, ThousandsAreSaidInAFewLines) {
   RepeatedLines lines;
   std::vector<std::string> written;
   for (int rank = 0; rank < 10'000; ++rank)
-    if (lines.is_written(kWarning, lost(rank), kStart)) written.push_back(lost(rank));
+    if (lines.is_written(kWarning, lost(rank), kBegin)) written.push_back(lost(rank));
   ASSERT_EQ(written.size(), RepeatedLines::kWritten);
   EXPECT_EQ(written.front(), lost(0)) << "the first names";
-  EXPECT_THAT(lines.due(kStart + 999ms), IsEmpty()) << "more may come";
-  const auto summaries = lines.due(kStart + 1s);
+  EXPECT_THAT(lines.due(kBegin + 999ms), IsEmpty()) << "more may come";
+  const auto summaries = lines.due(kBegin + 1s);
   ASSERT_EQ(summaries.size(), 1u);
   EXPECT_EQ(summaries[0].level, kWarning);
   EXPECT_EQ(summaries[0].line, "… and 9,984 more like this, the last one: " + lost(9'999));
-  EXPECT_FALSE(lines.is_written(kWarning, lost(1), kStart + 1500ms)) << "it goes on";
-  EXPECT_EQ(lines.due(kStart + 2s).size(), 1u);
-  EXPECT_THAT(lines.due(kStart + 3s), IsEmpty()) << "a window without any";
-  EXPECT_TRUE(lines.is_written(kWarning, lost(1), kStart + 4s));
+  EXPECT_FALSE(lines.is_written(kWarning, lost(1), kBegin + 1500ms)) << "it goes on";
+  EXPECT_EQ(lines.due(kBegin + 2s).size(), 1u);
+  EXPECT_THAT(lines.due(kBegin + 3s), IsEmpty()) << "a window without any";
+  EXPECT_TRUE(lines.is_written(kWarning, lost(1), kBegin + 4s));
 }
 
 TEST(RepeatedLinesTest, WhatIsOfAnotherKindIsWritten) {
   RepeatedLines lines;
-  for (int rank = 0; rank < 100; ++rank) lines.is_written(kWarning, lost(rank), kStart);
-  EXPECT_TRUE(lines.is_written(kInfo, "the run stops at step 12", kStart));
-  for (int rank = 0; rank < 20; ++rank) lines.is_written(kInfo, fmt::format("rank {} has come, 3 of 7", rank), kStart);
+  for (int rank = 0; rank < 100; ++rank) lines.is_written(kWarning, lost(rank), kBegin);
+  EXPECT_TRUE(lines.is_written(kInfo, "the run stops at step 12", kBegin));
+  for (int rank = 0; rank < 20; ++rank) lines.is_written(kInfo, fmt::format("rank {} has come, 3 of 7", rank), kBegin);
   const auto summaries = lines.all();
   ASSERT_EQ(summaries.size(), 2u) << "in the order of their first lines";
   EXPECT_THAT(summaries[0].line, HasSubstr("and 84 more like this"));
@@ -51,7 +51,7 @@ TEST(RepeatedLinesTest, WhatIsOfAnotherKindIsWritten) {
 TEST(RepeatedLinesTest, FewAreAllWritten) {
   RepeatedLines lines;
   for (int second = 0; second < 100; ++second) {
-    const SteadyTime now = kStart + second * 1s;
+    const SteadyTime now = kBegin + second * 1s;
     EXPECT_THAT(lines.due(now), IsEmpty());
     for (std::size_t i = 0; i < RepeatedLines::kWritten; ++i) EXPECT_TRUE(lines.is_written(kInfo, lost(second), now));
   }
@@ -61,7 +61,7 @@ TEST(RepeatedLinesTest, ManyKindsAreNotKept) {
   RepeatedLines lines;
   std::string kind;
   for (std::size_t i = 0; i < 2 * RepeatedLines::kMostKinds; ++i)
-    EXPECT_TRUE(lines.is_written(kInfo, kind += 'x', kStart)) << "what is not counted is written";
+    EXPECT_TRUE(lines.is_written(kInfo, kind += 'x', kBegin)) << "what is not counted is written";
   EXPECT_THAT(lines.all(), IsEmpty());
 }
 

@@ -8,7 +8,7 @@
 namespace plumbline {
 namespace {
 
-BeamSearch search_of(int beams, int max_new_tokens) {
+BeamSearch beams_of(int beams, int max_new_tokens) {
   BeamSearch search;
   search.beams = beams;
   search.max_new_tokens = max_new_tokens;
@@ -28,7 +28,7 @@ TEST_P(BeamTest, WritesTransformersTokensAndScores) {
   const Json golden =
       read_json_file(std::filesystem::path(PLUMBLINE_SOURCE_DIR) / "tests/parity/goldens/beams.json").value();
   for (const Json& expected : golden.at(GetParam())) {
-    BeamSearch search = search_of(expected.at("beams").get<int>(), expected.at("max_new_tokens").get<int>());
+    BeamSearch search = beams_of(expected.at("beams").get<int>(), expected.at("max_new_tokens").get<int>());
     search.length_penalty = expected.at("length_penalty").get<double>();
     if (expected.at("early_stopping").get<bool>()) search.early_stopping = EarlyStopping::kAtOnce;
     const auto outputs = write(search);
@@ -46,7 +46,7 @@ TEST_P(BeamTest, WritesTransformersTokensAndScores) {
 
 TEST_P(BeamTest, OneBeamIsGreedy) {
   const auto greedy = generate_greedy(*golden_.model, golden_["source"], golden_.source_mask(), 24);
-  const auto beams = write(search_of(1, 24));
+  const auto beams = write(beams_of(1, 24));
   for (std::size_t row = 0; row < greedy.size(); ++row) {
     EXPECT_EQ(beams[row].tokens, greedy[row].tokens) << row;
     EXPECT_EQ(beams[row].complete, greedy[row].complete) << row;
@@ -57,7 +57,7 @@ TEST_P(BeamTest, OneBeamIsGreedy) {
 TEST_P(BeamTest, TheScoreIsThatOfTheTokens) {
   const at::NoGradGuard no_grad;
   const at::Tensor source = golden_["source"], mask = golden_.source_mask();
-  const auto outputs = write(search_of(5, 20));
+  const auto outputs = write(beams_of(5, 20));
   for (std::size_t row = 0; row < outputs.size(); ++row) {
     const auto r = static_cast<std::int64_t>(row);
     const std::vector<std::int64_t> ids(outputs[row].tokens.begin(), outputs[row].tokens.end());
@@ -70,18 +70,18 @@ TEST_P(BeamTest, TheScoreIsThatOfTheTokens) {
 }
 
 TEST_P(BeamTest, ARowIsAnsweredAloneAsInABatch) {
-  const auto together = write(search_of(4, 24));
+  const auto together = write(beams_of(4, 24));
   for (std::size_t row = 0; row < together.size(); ++row) {
     const at::Tensor source = golden_["source"].narrow(0, static_cast<std::int64_t>(row), 1);
-    const auto alone = generate_beams(*golden_.model, source, source.ne(0), search_of(4, 24));
+    const auto alone = generate_beams(*golden_.model, source, source.ne(0), beams_of(4, 24));
     EXPECT_EQ(alone.at(0).tokens, together[row].tokens) << row;
   }
 }
 
 TEST_P(BeamTest, NothingIsWrittenWhereNothingIsWanted) {
-  for (const Hypothesis& output : write(search_of(4, 0))) EXPECT_TRUE(output.tokens.empty());
+  for (const Hypothesis& output : write(beams_of(4, 0))) EXPECT_TRUE(output.tokens.empty());
   const at::Tensor none = golden_["source"].narrow(0, 0, 0);
-  EXPECT_TRUE(generate_beams(*golden_.model, none, none.ne(0), search_of(4, 3)).empty());
+  EXPECT_TRUE(generate_beams(*golden_.model, none, none.ne(0), beams_of(4, 3)).empty());
 }
 
 /// Every output of at most `limit` tokens, scored by teacher forcing.
@@ -112,7 +112,7 @@ TEST(Beams, WithEnoughOfThemTheBestOutputThereIsIsFound) {
   T5 model(config, at::kCPU);
   model.initialize(3);
   const at::Tensor source = at::tensor({3, 4, 2, 1, 2, 2, 1, 0}, at::kLong).view({2, 4}), mask = source.ne(0);
-  const auto found = generate_beams(model, source, mask, search_of(125, 3));
+  const auto found = generate_beams(model, source, mask, beams_of(125, 3));
   for (std::int64_t row = 0; row < source.size(0); ++row) {
     const at::Tensor own_mask = mask.narrow(0, row, 1);
     Hypothesis best;

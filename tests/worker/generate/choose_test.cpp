@@ -28,7 +28,7 @@ std::map<std::int32_t, double> shares(const std::vector<float>& logits, const De
 
 const std::vector<float> kLogits = {std::log(0.1f), std::log(0.4f), std::log(0.2f), std::log(0.3f)};
 
-Decoding sampling(double temperature) {
+Decoding drawn_at(double temperature) {
   Decoding decoding;
   decoding.temperature = temperature;
   return decoding;
@@ -42,7 +42,7 @@ TEST(Choose, GreedyTakesTheLargestAndTheFirstOfEquals) {
 }
 
 TEST(Choose, DrawsEachTokenAsOftenAsTheModelGivesIt) {
-  const auto share = shares(kLogits, sampling(1), all_of(4));
+  const auto share = shares(kLogits, drawn_at(1), all_of(4));
   EXPECT_NEAR(share.at(0), 0.1, 1e-3);
   EXPECT_NEAR(share.at(1), 0.4, 1e-3);
   EXPECT_NEAR(share.at(2), 0.2, 1e-3);
@@ -50,13 +50,13 @@ TEST(Choose, DrawsEachTokenAsOftenAsTheModelGivesIt) {
 }
 
 TEST(Choose, TemperatureRaisesProbabilitiesToItsInverse) {
-  const auto share = shares(kLogits, sampling(0.5), all_of(4));  // squares: 0.01 0.16 0.04 0.09 of 0.30
+  const auto share = shares(kLogits, drawn_at(0.5), all_of(4));  // squares: 0.01 0.16 0.04 0.09 of 0.30
   EXPECT_NEAR(share.at(0), 0.01 / 0.30, 1e-3);
   EXPECT_NEAR(share.at(1), 0.16 / 0.30, 1e-3);
 }
 
 TEST(Choose, TopKAndTopPLeaveTheLikeliest) {
-  Decoding two = sampling(1), nucleus = sampling(1), exact = sampling(1), both = sampling(1);
+  Decoding two = drawn_at(1), nucleus = drawn_at(1), exact = drawn_at(1), both = drawn_at(1);
   two.top_k = 2;
   EXPECT_EQ(shares(kLogits, two, all_of(4)).size(), 2u);
   EXPECT_NEAR(shares(kLogits, two, all_of(4)).at(1), 4.0 / 7, 1e-3);
@@ -69,28 +69,28 @@ TEST(Choose, TopKAndTopPLeaveTheLikeliest) {
 }
 
 TEST(Choose, TopKAboveTheVocabularyChangesNothing) {
-  Decoding many = sampling(1);
+  Decoding many = drawn_at(1);
   many.top_k = 100;
-  EXPECT_EQ(shares(kLogits, many, all_of(4)), shares(kLogits, sampling(1), all_of(4)));
+  EXPECT_EQ(shares(kLogits, many, all_of(4)), shares(kLogits, drawn_at(1), all_of(4)));
 }
 
 TEST(Choose, CandidatesShareWhatTheOthersLeave) {
-  const auto share = shares(kLogits, sampling(1), {0, 3});
+  const auto share = shares(kLogits, drawn_at(1), {0, 3});
   EXPECT_EQ(share.size(), 2u);
   EXPECT_NEAR(share.at(3), 0.75, 1e-3);
 }
 
 TEST(Choose, EdgesOfTheUniformNumber) {
-  EXPECT_EQ(choose_sampled(kLogits, all_of(4), sampling(1), 0), 0);
-  EXPECT_EQ(choose_sampled(kLogits, all_of(4), sampling(1), std::nextafter(1.0, 0.0)), 3);
+  EXPECT_EQ(choose_sampled(kLogits, all_of(4), drawn_at(1), 0), 0);
+  EXPECT_EQ(choose_sampled(kLogits, all_of(4), drawn_at(1), std::nextafter(1.0, 0.0)), 3);
 }
 
 TEST(Choose, LogitsThatAreNoDistributionAreAnsweredGreedily) {
   const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(choose_sampled(std::vector<float>{0, infinity, 0}, all_of(3), sampling(1), 0.9), 1);
-  EXPECT_EQ(choose_sampled(std::vector<float>{-infinity, -infinity}, all_of(2), sampling(1), 0.9), 0);
-  EXPECT_EQ(choose_sampled(std::vector<float>{1, nan}, all_of(2), sampling(1), 0.9), 0);
-  EXPECT_EQ(choose_sampled(std::vector<float>{-infinity, 2, -infinity}, all_of(3), sampling(1), 0.0), 1);
+  EXPECT_EQ(choose_sampled(std::vector<float>{0, infinity, 0}, all_of(3), drawn_at(1), 0.9), 1);
+  EXPECT_EQ(choose_sampled(std::vector<float>{-infinity, -infinity}, all_of(2), drawn_at(1), 0.9), 0);
+  EXPECT_EQ(choose_sampled(std::vector<float>{1, nan}, all_of(2), drawn_at(1), 0.9), 0);
+  EXPECT_EQ(choose_sampled(std::vector<float>{-infinity, 2, -infinity}, all_of(3), drawn_at(1), 0.0), 1);
 }
 
 TEST(Choose, UniformNumbersAreSpreadAndDependOnEveryPart) {

@@ -7,20 +7,20 @@
 namespace plumbline {
 namespace {
 
-std::unique_ptr<Tokenizer> bytes() { return make_tokenizer("byte").value(); }
+std::unique_ptr<Tokenizer> byte_tokenizer() { return make_tokenizer("byte").value(); }
 
-RuleSet alignment_rules() {
+RuleSet repair_rules() {
   RuleSet rules;
   rules.alignment = true;
   return rules;
 }
 
-std::unique_ptr<AlignmentConstraint> constraint_of(const std::vector<std::string>& sources) {
-  return AlignmentConstraint::make(alignment_rules(), *bytes(), sources).value();
+std::unique_ptr<AlignmentConstraint> repairs_for(const std::vector<std::string>& sources) {
+  return AlignmentConstraint::make(repair_rules(), *byte_tokenizer(), sources).value();
 }
 
 std::size_t accepted(const std::string& source, const std::string& output, int max_new_tokens = 50) {
-  return accepted_tokens(*constraint_of({source}), 0, bytes()->encode(output), max_new_tokens);
+  return accepted_tokens(*repairs_for({source}), 0, byte_tokenizer()->encode(output), max_new_tokens);
 }
 
 TEST(AcceptedTokens, EndBeforeTheFirstMistake) {
@@ -41,15 +41,15 @@ TEST(Repair, KeepsWhatWasRightAndMendsTheRest) {
   std::vector<Generated> outputs;
   for (std::size_t i = 0; i < written.size(); ++i) {
     keys.push_back({static_cast<std::int64_t>(i) % source.size(0), i, 0});
-    outputs.push_back({bytes()->encode(written[i]), true});
+    outputs.push_back({byte_tokenizer()->encode(written[i]), true});
   }
   const std::vector<std::string> sources(written.size(), text);
-  const auto constraint = constraint_of(sources);
+  const auto constraint = repairs_for(sources);
   const auto repaired = repair(*golden.model, source, source.ne(0), 24, keys, outputs, *constraint);
-  const auto judge = make_rule_judge(alignment_rules(), "test").value();
+  const auto judge = make_rule_judge(repair_rules(), "test").value();
   for (std::size_t i = 0; i < written.size(); ++i) {
     ASSERT_TRUE(repaired[i].complete);
-    const std::string output = bytes()->decode(repaired[i].tokens);
+    const std::string output = byte_tokenizer()->decode(repaired[i].tokens);
     EXPECT_FALSE(judge->judge(text, output).undesirable) << written[i] << " → " << output;
     const std::size_t kept = accepted(text, written[i], 24);
     EXPECT_EQ(output.substr(0, kept), written[i].substr(0, kept));
@@ -63,7 +63,7 @@ TEST(Repair, KeepsWhatWasRightAndMendsTheRest) {
 TEST(Repair, OfNothingIsTheConstrainedOutput) {
   const Golden golden("gated");
   const at::Tensor source = golden["source"].narrow(0, 0, 1);
-  const auto repairing = constraint_of({"GG|GTCA|C"}), writing = constraint_of({"GG|GTCA|C"});
+  const auto repairing = repairs_for({"GG|GTCA|C"}), writing = repairs_for({"GG|GTCA|C"});
   const auto repaired = repair(*golden.model, source, source.ne(0), 20, {OutputKey{}}, {Generated{}}, *repairing);
   const auto constrained = generate_greedy(*golden.model, source, source.ne(0), 20, writing.get());
   EXPECT_EQ(repaired[0].tokens, constrained[0].tokens);
