@@ -65,6 +65,7 @@ TEST_F(ReferenceTest, TheSameBitsOnAnyNumberOfRanksComputedOrRead) {
     for (const int ranks : {1, 2, 3, 5}) {
       auto work = run_.reference_work("kept-" + std::to_string(rows_together) + "-" + std::to_string(ranks));
       work.rows_together = rows_together;
+      work.first_part = std::chrono::hours(1);  // however slow the machine is
       for (const bool read : {false, true}) {
         std::vector<std::string> all(static_cast<std::size_t>(ranks));
         run_ranks(ranks, [&](Collective& collective) {
