@@ -2,17 +2,11 @@
 #include "coordinator/curate/curate.hpp"
 
 #include <gmock/gmock.h>
-#include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <random>
 #include <set>
 
-#include "common/text/alignment.hpp"
-#include "coordinator/curate/simulation.hpp"
 #include "coordinator/curate/staging.hpp"
-#include "tests/coordinator/curate/curate_fixtures.hpp"
+#include "tests/coordinator/curate/curate_folder.hpp"
 
 namespace plumbline {
 namespace {
@@ -21,62 +15,6 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-
-constexpr const char* kRecipe = R"(name: tiny
-description: A dataset of two norms.
-seed: 3
-held_out: 0.2
-shard_examples: 100
-norms:
-  polite:
-    description: No insult is left.
-    objective: dpo
-    rules: {forbidden_words: [fool]}
-  learned:
-    description: The output is kind.
-    objective: dpo
-    judge: classifier
-sources:
-  - {name: polite, norm: polite, format: jsonl, path: polite.jsonl, license: CC0, description: Made up.}
-  - {name: learned, norm: learned, format: tsv, path: learned.tsv, columns: {source: s, desired: d, undesired: u}}
-)";
-
-class Curate : public testing::Test {
- protected:
-  Curate() {
-    spdlog::set_level(spdlog::level::off);
-    std::mt19937 random(1);
-    std::string polite, learned = "s\td\tu\n";
-    for (int i = 0; i < 200; ++i) {
-      const std::string text = std::to_string(random()) + " " + std::to_string(random());
-      polite += "{\"source\": \"p " + text +
-                "\", \"desired\": \"friend\", \"undesired\": \"fool\", \"attributes\": {\"n\": " + std::to_string(i) +
-                "}}\n";
-      learned += "l " + text + "\tkind words " + text + "\tugly words " + text + "\n";
-    }
-    polite += "{\"source\": \"same\", \"desired\": \"x\", \"undesired\": \"x\"}\n";
-    folder.write("polite.jsonl", polite);
-    folder.write("learned.tsv", learned);
-    folder.write("recipe.yaml", kRecipe);
-  }
-  [[nodiscard]] CurateOptions options(bool replace = false, const std::string& out = "out") const {
-    return {.recipe = folder / "recipe.yaml", .out = folder / out, .source_paths = {}, .replace = replace};
-  }
-  void edit_recipe(const std::string& from, const std::string& to) const {
-    std::string text = kRecipe;
-    folder.write("recipe.yaml", text.replace(text.find(from), from.size(), to));
-  }
-  /// The error of a curation that must leave the folder as it was.
-  [[nodiscard]] Error error_of(const CurateOptions& options) const {
-    const auto before = folder.names();
-    const auto info = curate(options);
-    EXPECT_FALSE(info.has_value());
-    EXPECT_EQ(folder.names(), before) << "something was left behind";
-    return info.has_value() ? Error{} : info.error();
-  }
-  ScratchFolder folder;
-};
-
 TEST_F(Curate, MakesADatasetThatOpens) {
   const auto info = curate(options());
   ASSERT_TRUE(info.has_value()) << to_string(info.error());
@@ -310,106 +248,6 @@ TEST_F(Curate, ParaDetoxsEqualPairsAreReported) {
   EXPECT_EQ(left_out.at("desired_equals_undesired").at("lines").at(0), 5);
   EXPECT_EQ(left_out.at("desired_equals_undesired_in_words").at("count"), 27);
   EXPECT_GT(info->norms.at(0).classifier_accuracy, 0.93);
-}
-
-class Simulated : public Curate {
- protected:
-  Simulated() {
-    folder.write("recipe.yaml", R"(name: simulated
-seed: 5
-held_out: 0.1
-norms:
-  align: {description: An alignment., rules: {alignment: true}}
-sources:
-  - {name: pairs, norm: align, format: simulate, examples: 60, sequences: [2, 4], root_length: [12, 24], branch_length: [0.1, 0.4]}
-)");
-  }
-  ~Simulated() override { ::unsetenv("PLUMBLINE_PYTHON"); }
-};
-
-TEST_F(Simulated, AMissingPythonOrPackageIsTheEnvironmentsFault) {
-  ::setenv("PLUMBLINE_PYTHON", "/nowhere/python", 1);
-  const Error none = error_of(options());
-  EXPECT_EQ(none.code, ErrorCode::kEnvironment);
-  EXPECT_THAT(none.message, HasSubstr("/nowhere/python"));
-  EXPECT_THAT(none.hint, HasSubstr("./plumbline setup"));
-  folder.write("bin/python", "#!/bin/sh\necho \"No module named 'msasim'\" >&2\nexit 6\n");
-  fs::permissions(folder / "bin" / "python", fs::perms::owner_all);
-  ::setenv("PLUMBLINE_PYTHON", (folder / "bin/python").c_str(), 1);
-  const Error no_package = error_of(options());
-  EXPECT_EQ(no_package.code, ErrorCode::kEnvironment);
-  EXPECT_THAT(no_package.message, HasSubstr("msasim"));
-}
-
-TEST_F(Simulated, AFailureIsToldInPythonsWords) {
-  folder.write("python", "#!/bin/sh\necho 'Traceback' >&2\necho 'ValueError: no such model' >&2\nexit 1\n");
-  fs::permissions(folder / "python", fs::perms::owner_all);
-  ::setenv("PLUMBLINE_PYTHON", (folder / "python").c_str(), 1);
-  const Error error = error_of(options());
-  EXPECT_EQ(error.code, ErrorCode::kRun);
-  EXPECT_THAT(error.message, HasSubstr("ValueError: no such model"));
-}
-
-TEST_F(Simulated, SplitsColumnsWhereOppositeChargesMeetWhenAsked) {
-  const auto simulate_pairs = [&](double share, const char* out) {
-    const std::string name = std::string(out) + ".jsonl";
-    return simulate({{"seed", 5},
-                     {"examples", 200},
-                     {"sequences", {2, 3}},
-                     {"model", "WAG"},
-                     {"gamma_alpha", 1.0},
-                     {"gamma_categories", 4},
-                     {"root_length", {20, 40}},
-                     {"branch_length", {0.5, 1.0}},
-                     {"insertion_rate", {0.0, 0.05}},
-                     {"deletion_rate", {0.0, 0.05}},
-                     {"zipf_exponent", {1.01, 2.0}},
-                     {"max_indel_length", 50},
-                     {"split_opposite_charges", share}},
-                    folder / name);
-  };
-  const auto none = simulate_pairs(0, "true");
-  if (!none && none.error().code == ErrorCode::kEnvironment) GTEST_SKIP() << to_string(none.error());
-  ASSERT_TRUE(none);
-  ASSERT_TRUE(simulate_pairs(1, "split"));
-  const auto split_columns = [&](const char* file) {
-    int meeting = 0, lines = 0;
-    std::istringstream text(file_text(folder / file));
-    for (std::string line; std::getline(text, line); ++lines) {
-      const Rows rows = Json::parse(line).at("rows").get<Rows>();
-      for (std::size_t c = 0; c < rows[0].size(); ++c) {
-        bool positive = false, negative = false;
-        for (const std::string& row : rows) {
-          positive |= row[c] == 'K' || row[c] == 'R';
-          negative |= row[c] == 'D' || row[c] == 'E';
-        }
-        meeting += positive && negative ? 1 : 0;
-      }
-    }
-    EXPECT_EQ(lines, 200);
-    return meeting;
-  };
-  EXPECT_GT(split_columns("true.jsonl"), 50);
-  EXPECT_EQ(split_columns("split.jsonl"), 0);
-}
-
-TEST_F(Simulated, GivesTrueAlignmentsTheSameForASeed) {
-  const auto info = curate(options());
-  if (!info.has_value() && info.error().code == ErrorCode::kEnvironment) GTEST_SKIP() << to_string(info.error());
-  ASSERT_TRUE(info.has_value()) << to_string(info.error());
-  ASSERT_TRUE(curate(options(false, "again")).has_value());
-  EXPECT_EQ(file_text(folder / "out" / "dataset.json"), file_text(folder / "again" / "dataset.json"));
-  EXPECT_EQ(info->provenance.at("examples_left_out"), 0) << "an alignment's judge accepts every true alignment";
-  const auto dataset = Dataset::open(folder / "out");
-  ASSERT_TRUE(dataset.has_value()) << to_string(dataset.error());
-  for (std::int64_t row = 0; row < dataset->train().size(); ++row) {
-    const auto place = dataset->train().at(row);
-    const float root_length = place.shard->attribute(place.row, "root_length");
-    EXPECT_GE(root_length, 12);
-    EXPECT_LE(root_length, 24);
-    EXPECT_GT(place.shard->attribute(place.row, "divergence"), 0.2f);
-  }
-  EXPECT_THAT(fs::exists(folder / "out" / "pairs.jsonl"), false) << "the simulation's file is gone";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The losses of pairs and of undesired outputs from given logits, in float64: against TRL (tests/parity/
-// make_objective_goldens.py), against closed forms, and against their own finite differences.
+// make_objective_goldens.py) and against their own finite differences.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,93 +8,10 @@
 #include <functional>
 
 #include "common/core/json.hpp"
-#include "worker/objective/assembly.hpp"
-#include "worker/objective/stable.hpp"
-#include "worker/objective/terms.hpp"
+#include "tests/worker/objective/pairs.hpp"
 
 namespace plumbline {
 namespace {
-
-using Rows = std::vector<std::vector<std::int64_t>>;
-
-/// Preferences with logits in place of a model.
-struct Pairs {
-  Batch batch;
-  at::Tensor logits_RTV[2];  ///< of desired and undesired outputs, fp64
-  ReferenceLogProbs reference;
-  NormTotals totals;
-
-  Pairs(const Rows& desired, const Rows& undesired) {
-    for (std::size_t b = 0; b < desired.size(); ++b) {
-      batch.rows.push_back(static_cast<std::int64_t>(b));
-      batch.norm.push_back(0);
-      batch.kind.push_back(ExampleKind::kPreference);
-      batch.weight.push_back(1.0f);
-      const DifferingSpans spans = differing_spans(desired[b], undesired[b]);
-      batch.desired.differing.push_back(spans.desired);
-      batch.undesired.differing.push_back(spans.undesired);
-    }
-    fill(batch.desired, desired);
-    fill(batch.undesired, undesired);
-    totals.examples = totals.preferences = std::ssize(desired);
-    for (const auto& row : desired) totals.desired_tokens += std::ssize(row);
-    for (const auto& row : undesired) totals.undesired_tokens += std::ssize(row);
-  }
-
-  static void fill(OutputTensors& outputs, const Rows& rows) {
-    std::size_t longest = 0;
-    for (const auto& row : rows) longest = std::max(longest, row.size());
-    std::vector<std::int64_t> flat;
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      outputs.batch_row.push_back(static_cast<std::int64_t>(r));
-      outputs.length.push_back(std::ssize(rows[r]));
-      for (std::size_t t = 0; t < longest; ++t) flat.push_back(t < rows[r].size() ? rows[r][t] : -100);
-    }
-    outputs.labels_RT = at::tensor(flat, at::kLong).view({std::ssize(rows), static_cast<std::int64_t>(longest)});
-  }
-
-  /// The logits of all rows at their labels, as a model would give them.
-  [[nodiscard]] at::Tensor at_labels(const Labels& labels, const UsedRows& used) const {
-    std::vector<at::Tensor> sides;
-    for (int side = 0; side < 2; ++side) {
-      const auto& rows = side == 0 ? used.desired : used.undesired;
-      if (rows.empty()) continue;
-      const at::Tensor chosen_RTV = logits_RTV[side].index_select(0, at::tensor(rows, at::kLong));
-      sides.push_back(labels.T >= chosen_RTV.size(1)
-                          ? at::constant_pad_nd(chosen_RTV, {0, 0, 0, labels.T - chosen_RTV.size(1)}, 0.0)
-                          : chosen_RTV.narrow(1, 0, labels.T));
-    }
-    const at::Tensor logits_TRV = at::cat(sides).transpose(0, 1);
-    return logits_TRV.reshape({labels.T * labels.R, -1}).index_select(0, labels.position_P);
-  }
-
-  /// Examples of all kinds in place of preferences: the rows that have a desired output, and those with an undesired
-  /// one.
-  void keep(const std::vector<std::size_t>& desired, const std::vector<std::size_t>& undesired) {
-    std::vector<int> sides(batch.kind.size(), 0);
-    for (const std::size_t b : desired) sides[b] |= 1;
-    for (const std::size_t b : undesired) sides[b] |= 2;
-    totals = {};
-    for (std::size_t b = 0; b < sides.size(); ++b) {
-      batch.kind[b] = sides[b] == 3   ? ExampleKind::kPreference
-                      : sides[b] == 2 ? ExampleKind::kProhibition
-                                      : ExampleKind::kDemonstration;
-      ++totals.examples;
-      ++(sides[b] == 3 ? totals.preferences : sides[b] == 2 ? totals.prohibitions : totals.demonstrations);
-      if (sides[b] & 1) totals.desired_tokens += batch.desired.length[b];
-      if (sides[b] & 2) totals.undesired_tokens += batch.undesired.length[b];
-    }
-  }
-
-  [[nodiscard]] ObjectiveResult compute(const NormObjective& norm, double kl = 0) const {
-    const std::vector<NormObjective> norms{norm};
-    const UsedRows used = rows_used(batch, norms);
-    const Labels labels = labels_of(batch, used);
-    const auto scored = score_logits(at_labels(labels, used), labels, used, unlikelihood_used(batch, used, norms));
-    return assemble_objective(scored, batch, used, norms, {totals},
-                              needs_reference(norm.objective) ? &reference : nullptr, {kl});
-  }
-};
 
 at::Tensor tensor_of(const Json& json) {
   std::vector<double> flat;
@@ -117,7 +34,7 @@ const Json& golden() {
 }
 
 Pairs golden_pairs() {
-  Pairs pairs(golden()["desired"].get<Rows>(), golden()["undesired"].get<Rows>());
+  Pairs pairs(golden()["desired"].get<LabelRows>(), golden()["undesired"].get<LabelRows>());
   pairs.logits_RTV[0] = tensor_of(golden()["desired_logits"]);
   pairs.logits_RTV[1] = tensor_of(golden()["undesired_logits"]);
   const auto numbers = [](const char* tokens, int side) {
@@ -213,7 +130,7 @@ TEST(PairsGolden, InFloat32LossAndRewardsAreTheOraclesWithinARelative1e5) {
 /// TRL from 0.19 to 0.28 computes the numbers under "dropped".
 TEST(PairsGolden, TheEndOfSequenceOfTheLongestOutputIsTheOracles) {
   const Json& batch = golden()["end_of_sequence"];
-  Pairs pairs(batch["desired"].get<Rows>(), batch["undesired"].get<Rows>());
+  Pairs pairs(batch["desired"].get<LabelRows>(), batch["undesired"].get<LabelRows>());
   pairs.logits_RTV[0] = tensor_of(batch["desired_logits"]);
   pairs.logits_RTV[1] = tensor_of(batch["undesired_logits"]);
   pairs.reference = {{0, 0}, {0, 0}, {0, 0}, {0, 0}};
@@ -300,7 +217,7 @@ TEST(Pairs, TheEndOfSequenceOfTheLongestOutputCounts) {
     EXPECT_GT(last(1, 0, 4), 1e-6) << "the undesired output's end of sequence has no gradient";
     double expected = 0;
     const at::Tensor log_probs = at::log_softmax(pairs.logits_RTV[1].detach(), -1);
-    const Rows undesired{{5, 9, 9, 9, 1}, {6, 1}};
+    const LabelRows undesired{{5, 9, 9, 9, 1}, {6, 1}};
     for (std::int64_t r = 0; r < 2; ++r)
       for (std::size_t t = 0; t < undesired[static_cast<std::size_t>(r)].size(); ++t)
         expected +=
@@ -390,82 +307,6 @@ TEST(Pairs, ASideWithoutDifferingTokensIsFinite) {
       result.loss.backward();
       for (const auto& logits : pairs.logits_RTV) EXPECT_TRUE(logits.grad().isfinite().all().item<bool>());
     }
-}
-
-TEST(ClosedForms, DpoPositiveAddsItsPenaltyOnlyWhereTheDesiredOutputFell) {
-  NormObjective norm{Objective::kDpo, 1, 0.2, 0, 0, 1};
-  norm.dpo_positive_lambda = 7;
-  const PairLogProbs fell{-12, -20, -10, -15, 4, 5}, rose{-9, -20, -10, -15, 4, 5};
-  const auto expected = [](double h) { return std::log1p(std::exp(-0.2 * h)); };
-  EXPECT_NEAR(dpo_pair(norm, fell).loss, expected(3 - 7 * 2), 1e-12);
-  EXPECT_NEAR(dpo_pair(norm, rose).loss, expected(6), 1e-12);
-  EXPECT_NEAR(dpo_pair(norm, fell).reward_desired, -0.4, 1e-12) << "rewards are without the penalty";
-  EXPECT_NEAR(dpo_pair(norm, fell).slope_desired, 8 * -dpo_pair(norm, fell).slope_undesired, 1e-12);
-  norm.dpo_positive_lambda = 0;
-  EXPECT_NEAR(dpo_pair(norm, fell).loss, expected(3), 1e-12);
-}
-
-TEST(ClosedForms, EachPairLossIsItsFormula) {
-  const PairLogProbs p{-12, -20, -10, -15, 4, 5};
-  const auto sigma = [](double x) { return 1 / (1 + std::exp(-x)); };
-  const auto loss = [&](NormObjective norm) { return pair_loss(norm, p).loss; };
-  EXPECT_NEAR(loss({Objective::kDpo, 1, 0.2, 0.1, 0, 1}), -0.9 * std::log(sigma(0.6)) - 0.1 * std::log(sigma(-0.6)),
-              1e-12);
-  EXPECT_NEAR(loss({.objective = Objective::kDpo,
-                    .weight = 1,
-                    .beta = 0.2,
-                    .label_smoothing = 0.1,
-                    .sft_weight = 0,
-                    .unlikelihood_alpha = 1,
-                    .dpo_variant = DpoVariant::kRobust}),
-              (-0.9 * std::log(sigma(0.6)) + 0.1 * std::log(sigma(-0.6))) / 0.8, 1e-12);
-  EXPECT_NEAR(loss({Objective::kIpo, 1, 0.2, 0, 0, 1}), std::pow(-2.0 / 4 + 5.0 / 5 - 2.5, 2), 1e-12);
-  EXPECT_NEAR(loss({Objective::kCpo, 1, 0.2, 0, 0, 1}), -std::log(sigma(0.2 * 8)), 1e-12);
-  NormObjective simpo{Objective::kSimpo, 1, 2, 0, 0, 1};
-  simpo.simpo_gamma = 0.5;
-  EXPECT_NEAR(loss(simpo), -std::log(sigma(2 * (-3.0 + 4.0) - 0.5)), 1e-12);
-  const double ratio = std::exp(-3.0) / (1 - std::exp(-3.0)) / (std::exp(-4.0) / (1 - std::exp(-4.0)));
-  EXPECT_NEAR(loss({Objective::kOrpo, 1, 0.3, 0, 0, 1}), -0.3 * std::log(sigma(std::log(ratio))), 1e-12);
-  EXPECT_NEAR(sequence_unlikelihood(-0.7).value, -std::log(1 - std::exp(-0.7)), 1e-12);
-}
-
-TEST(ClosedForms, KtoWeighsEachClassAgainstHowFarTheModelMoved) {
-  NormObjective norm{Objective::kKto, 1, 0.2, 0, 0, 1};
-  norm.kto_desired_weight = 1.5, norm.kto_undesired_weight = 0.5;
-  const auto sigma = [](double x) { return 1 / (1 + std::exp(-x)); };
-  EXPECT_NEAR(kto_output(norm, true, -9, -12, 2).loss, 1.5 * (1 - sigma(0.2 * (3.0 - 2))), 1e-12);
-  EXPECT_NEAR(kto_output(norm, false, -9, -12, 2).loss, 0.5 * (1 - sigma(0.2 * (2.0 - 3))), 1e-12);
-  EXPECT_NEAR(kto_output(norm, false, -9, -12, 2).reward, 0.6, 1e-12);
-  EXPECT_LT(kto_output(norm, true, -9, -12, 2).slope, 0);
-  EXPECT_GT(kto_output(norm, false, -9, -12, 2).slope, 0);
-  for (const double far : {-4000.0, 4000.0})
-    for (const bool is_desired : {true, false}) {
-      EXPECT_TRUE(std::isfinite(kto_output(norm, is_desired, far, 0, 0).loss));
-      EXPECT_TRUE(std::isfinite(kto_output(norm, is_desired, far, 0, 0).slope));
-    }
-}
-
-TEST(ClosedForms, LogOneMinusExpKeepsItsDigits) {
-  EXPECT_NEAR(log1mexp(-1e-6), std::log(1e-6) - 0.5e-6, 1e-12);  // 1 - exp(-x) = x - x^2/2 + …
-  EXPECT_NEAR(log1mexp(-50), -std::exp(-50.0), 1e-30);
-  EXPECT_EQ(log1mexp(0), log1mexp(-0x1p-25));
-  EXPECT_NEAR(odds(-std::log(2.0)), 1, 1e-15);
-}
-
-TEST(DifferingSpans, LeaveOutWhatBothShareAtTheBeginningAndTheEnd) {
-  const auto spans = [](std::vector<std::int64_t> d, std::vector<std::int64_t> u) { return differing_spans(d, u); };
-  const auto expect = [](const DifferingSpans& s, TokenSpan d, TokenSpan u) {
-    EXPECT_EQ(s.desired, d);
-    EXPECT_EQ(s.undesired, u);
-  };
-  expect(spans({5, 6, 7, 8, 1}, {5, 6, 9, 8, 1}), {2, 3}, {2, 3});     // one token
-  expect(spans({5, 6, 7, 1}, {8, 9, 1}), {0, 3}, {0, 2});              // the end of sequence is shared
-  expect(spans({5, 6, 1}, {5, 6, 7, 1}), {2, 3}, {2, 4});              // tokens more: EOS against 7 EOS
-  expect(spans({5, 6, 6, 7, 1}, {5, 6, 6, 6, 7, 1}), {3, 4}, {3, 5});  // one more of a run: 7 against 6 7
-  expect(spans({9, 5, 6, 1}, {5, 6, 1}), {0, 2}, {0, 1});              // one more at the beginning: 9 5 against 5
-  expect(spans({5, 6}, {5, 6, 7}), {2, 2}, {2, 3});                    // cut
-  expect(spans({5, 6, 1}, {5, 6, 1}), {3, 3}, {3, 3});                 // equal
-  expect(spans({1}, {5, 1}), {0, 1}, {0, 2});                          // an empty output
 }
 
 }  // namespace
