@@ -55,7 +55,7 @@ Ready Stages::holding() const {
 Status Stages::do_what_is_due() {
   PLUMBLINE_TRY(look_after_checkpoint());
   if (step_ == 0 || is_due(config().evaluate.every)) PLUMBLINE_TRY(measure_held_out());
-  if (step_ > 0 && is_due(config().checkpoint.every)) {
+  if (step_ > 0 && (is_due(config().checkpoint.every) || step_ == assignment_.make_up)) {
     say_when_training_waits();
     PLUMBLINE_TRY(save_checkpoint());
   }

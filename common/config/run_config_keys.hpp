@@ -204,7 +204,8 @@ void describe(Visitor& v, CheckpointConfig& c) {
         "newest checkpoints kept; an older one is removed once a newer one is committed, unless `keep_every` or "
         "`keep_best` keeps it");
   v.key("keep_every", c.keep_every, Bounds{.min = 0, .max = 1e9},
-        "checkpoints of steps that are multiples of it are kept for good; 0: none");
+        "checkpoints of steps that are multiples of it are kept for good, and where a fault cost one, the next in its "
+        "place; 0: none");
   v.key("keep_best", c.keep_best, Bounds{.min = 0, .max = 1e6},
         "of the checkpoints whose step was measured on held-out examples, this many of the best are kept too: by the "
         "undesirable rate where `evaluate.judged` has one, else by the loss, the mean over the norms, and of equals "

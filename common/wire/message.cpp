@@ -260,7 +260,8 @@ Json write(const Assignment& m) {
           {"recorded", m.recorded},
           {"checkpointed", m.checkpointed},
           {"measured", m.measured},
-          {"pictured", m.pictured}};
+          {"pictured", m.pictured},
+          {"make_up", m.make_up}};
 }
 void read(Fields& f, Assignment& m) {
   f.generation("generation", m.generation);
@@ -280,6 +281,7 @@ void read(Fields& f, Assignment& m) {
   f.step_or_none("checkpointed", m.checkpointed);
   f.step_or_none("measured", m.measured);
   f.step_or_none("pictured", m.pictured);
+  f.step_or_none("make_up", m.make_up);
 }
 
 Json write(const Ready& m) { return {{"step", m.step}, {"weights", m.weights}}; }

@@ -112,6 +112,7 @@ struct Assignment {
   std::vector<int> shares;        ///< lanes of each rank, in order; empty: even shares
   /// Steps of the newest that are recorded already: metrics of a step, …
   std::int64_t recorded = -1, checkpointed = -1, measured = -1, pictured = -1;
+  std::int64_t make_up = -1;  ///< step of a checkpoint in place of one that was given up; -1: none is to be made up for
 };
 struct Ready {
   std::int64_t step = -1;  ///< of the weights it holds; -1: none

@@ -143,6 +143,17 @@ Error Transition::fingerprint_error(const std::string& who, const std::string& f
       "a new run with model.init set to its newest checkpoint.");
 }
 
+/// Of the generation that begins at `start`; `leases` are still those of the one before.
+void Transition::plan_make_up(std::int64_t start) {
+  const bool in_vain =
+      state_.make_up && *state_.make_up > committed_step() && state_.leases.newest() >= *state_.make_up;
+  if (in_vain) ++state_.made_up_in_vain;
+  state_.make_up = make_up_step({facts_.checkpoint_every, committed_step(), start, state_.made_up_in_vain});
+  if (state_.make_up)
+    note("a checkpoint that was due was given up with its generation: that of step " + std::to_string(*state_.make_up) +
+         " makes up for it");
+}
+
 /// The members train from `start`, with the state that rank `source` holds; -1: with the newest committed checkpoint's.
 void Transition::begin_generation(std::int64_t start, int source) {
   state_.fingerprint = state_.members.begin()->second.fingerprint;
@@ -182,6 +193,8 @@ void Transition::begin_generation(std::int64_t start, int source) {
   assignment.checkpointed = state_.checkpoint ? committed_step() : -1;
   assignment.measured = state_.measured;
   assignment.pictured = state_.pictured;
+  plan_make_up(start);
+  assignment.make_up = state_.make_up.value_or(-1);
   if (state_.shares != even_shares(state_.world, facts_.lanes)) assignment.shares = state_.shares;
   std::shared_ptr<std::vector<std::string>> mesh;
   if (facts_.elastic) {

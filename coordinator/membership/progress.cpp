@@ -158,6 +158,7 @@ void Transition::on(const event::CheckpointStored& stored) {
   state_.storing.erase(stored.step);
   state_.parts.erase(stored.step);
   state_.checkpoint = CommittedCheckpoint{Step(stored.step), stored.weights_sha256};
+  state_.made_up_in_vain = 0;
   if (facts_.elastic)
     forgive_losses();
   else

@@ -26,13 +26,14 @@ struct RunFacts {
   int lanes = 12;
   LeasePolicy lease;  ///< lease.steps is the run's length, unless it stops early
   EarlyStopPolicy early_stop;
-  int max_restarts = 3;        ///< of died groups in a row without a new checkpoint
-  bool supervised = true;      ///< false: a person starts the group, and it is not started again
-  bool elastic = false;        ///< workers come and go, and those who are left go on
-  bool chooses_hosts = false;  ///< elastic: a worker may be launched on another host than before
-  int min_workers = 1;         ///< elastic: with fewer, training waits for others
-  int orphans = 0;             ///< elastic: workers that outlived the coordinator before this one
-  std::string launcher;        ///< its name
+  int max_restarts = 3;               ///< of died groups in a row without a new checkpoint
+  bool supervised = true;             ///< false: a person starts the group, and it is not started again
+  bool elastic = false;               ///< workers come and go, and those who are left go on
+  bool chooses_hosts = false;         ///< elastic: a worker may be launched on another host than before
+  int min_workers = 1;                ///< elastic: with fewer, training waits for others
+  int orphans = 0;                    ///< elastic: workers that outlived the coordinator before this one
+  std::int64_t checkpoint_every = 0;  ///< steps; 0: none is due before the end
+  std::string launcher;               ///< its name
   std::string resume_command, start_command, log_place;  ///< for messages
   std::chrono::milliseconds worker_timeout{60'000};      ///< silence of a worker that is taken for its death
   std::chrono::milliseconds join_timeout{180'000};       ///< from the start of a group until all its workers are there
@@ -119,6 +120,7 @@ struct RunState {
   SteadyTime group_moved_at;                 ///< when any member last got on
   LeaseWindow leases;
   std::map<std::int64_t, CheckpointParts> parts;
+  std::optional<std::int64_t> make_up;  ///< step of the checkpoint that the present generation makes up for one with
   std::map<std::int64_t, std::set<int>> snapshot_ranks;
   std::int64_t recorded = 0;                  ///< newest step whose metrics line is written
   std::int64_t measured = -1, pictured = -1;  ///< newest held-out measurement and snapshot that are recorded
@@ -142,6 +144,7 @@ struct RunState {
   bool verifying = false;          ///< where the next group resumes is being looked at: nobody is assigned meanwhile
   std::set<std::int64_t> storing;  ///< steps whose checkpoint is being verified
   std::set<std::int64_t> aggregating;  ///< steps whose snapshot is being merged
+  int made_up_in_vain = 0;             ///< checkpoints that made up for one and were given up, since the newest commit
   int restarts = 0, restarts_in_row = 0;
   bool stop_requested = false;
 };

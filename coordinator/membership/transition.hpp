@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/membership/decide.hpp"
+#include "coordinator/schedule/make_up.hpp"
 
 namespace plumbline {
 
@@ -49,6 +50,7 @@ class Transition {
   void verify_checkpoint();
   void assign_when_ready();
   void begin_generation(std::int64_t start, int source);
+  void plan_make_up(std::int64_t start);
   [[nodiscard]] std::optional<Error> why_refused(const Hello& hello) const;
   [[nodiscard]] std::optional<Error> fingerprint_conflict(int rank) const;
   [[nodiscard]] Error fingerprint_error(const std::string& who, const std::string& fingerprint,

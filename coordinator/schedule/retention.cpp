@@ -32,6 +32,20 @@ std::set<Step> best_of(const std::vector<Step>& present, const std::vector<HeldO
   return best;
 }
 
+/// Those of milestones, and in place of each that was due and is not there the one that came next, until another was
+/// due. `present` is ascending.
+std::set<Step> milestones_of(const RetentionPolicy& policy, const std::vector<Step>& present) {
+  std::set<Step> milestones;
+  if (policy.keep_every <= 0) return milestones;
+  for (std::size_t i = 0; i < present.size(); ++i) {
+    const std::int64_t step = present[i].value(), milestone = step - step % policy.keep_every;
+    const bool was_due = policy.every > 0 && milestone > 0 && milestone % policy.every == 0;
+    const bool is_next = i == 0 || present[i - 1].value() < milestone;
+    if (step == milestone || (was_due && is_next && step <= milestone + policy.every)) milestones.insert(present[i]);
+  }
+  return milestones;
+}
+
 }  // namespace
 
 std::optional<HeldOutMeasure> held_out_measure(const Json& line, bool judged) {
@@ -57,14 +71,13 @@ void add_measure(std::vector<HeldOutMeasure>& measures, const HeldOutMeasure& me
 std::vector<Step> surplus_checkpoints(const RetentionPolicy& policy, std::vector<Step> present, Step newest,
                                       const std::vector<HeldOutMeasure>& measures) {
   std::sort(present.begin(), present.end());
-  const std::set<Step> best = best_of(present, measures, policy.keep_best);
+  const std::set<Step> best = best_of(present, measures, policy.keep_best), milestones = milestones_of(policy, present);
   const auto up_to_newest = std::upper_bound(present.begin(), present.end(), newest) - present.begin();
   std::vector<Step> surplus;
   for (auto i = decltype(up_to_newest){0}; i < up_to_newest; ++i) {
     const Step step = present[static_cast<std::size_t>(i)];
     const bool is_recent = up_to_newest - i <= policy.keep;
-    const bool is_milestone = policy.keep_every > 0 && step.value() % policy.keep_every == 0;
-    if (step == newest || is_recent || is_milestone || best.contains(step)) continue;
+    if (step == newest || is_recent || milestones.contains(step) || best.contains(step)) continue;
     surplus.push_back(step);
   }
   return surplus;

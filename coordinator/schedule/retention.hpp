@@ -1,6 +1,9 @@
 // Which checkpoints stay (`checkpoint.keep`, `checkpoint.keep_every`, `checkpoint.keep_best`). Pure: a function of
 // which are there and of what was measured, so a run that is resumed keeps the same ones.
 //
+// A milestone's weights are those of its step. Where it was given up, as its generation broke while it was being
+// written, going back for it would cost steps; the next one, which made up for it (make_up.hpp) or was due, stands in.
+//
 // A checkpoint stays when any rule keeps it. The newest, which every commit has just verified and a resume begins at,
 // stays under all of them, and so does whatever is newer than it.
 #pragma once
@@ -17,6 +20,7 @@ struct RetentionPolicy {
   int keep = 2;                 ///< this many of the newest
   std::int64_t keep_every = 0;  ///< those of steps that are multiples of it, for good; 0: none
   int keep_best = 0;            ///< this many of those that were measured best on held-out examples
+  std::int64_t every = 0;       ///< `checkpoint.every`; 0: a milestone that is not there was never due
 };
 
 /// How far the model of one step is from good on held-out examples: the undesirable rate where outputs are judged while

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kGroupNameBytes = 16;
 
 RetentionPolicy retention_policy(const CheckpointConfig& config) {
-  return {config.keep, config.keep_every, config.keep_best};
+  return {config.keep, config.keep_every, config.keep_best, config.every};
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   facts.lease.steps = config.train.steps;
   facts.early_stop = early_stop_of(config);
   facts.max_restarts = config.workers.max_restarts;
+  facts.checkpoint_every = config.checkpoint.every;
   facts.supervised = launcher.restarts();
   facts.elastic = launcher.elastic();
   facts.chooses_hosts = launcher.chooses_hosts();

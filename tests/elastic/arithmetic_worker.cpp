@@ -236,7 +236,7 @@ class ArithmeticWorker {
   Status do_what_is_due() {
     const auto is_due = [&](std::int64_t every) { return every > 0 && step_ % every == 0; };
     if (step_ == 0 || is_due(config_.evaluate.every)) PLUMBLINE_TRY(measure());
-    if (step_ > 0 && is_due(config_.checkpoint.every)) PLUMBLINE_TRY(save());
+    if (step_ > 0 && (is_due(config_.checkpoint.every) || step_ == assignment_.make_up)) PLUMBLINE_TRY(save());
     if (step_ > 0 && is_due(config_.snapshot.every)) PLUMBLINE_TRY(picture());
     return {};
   }

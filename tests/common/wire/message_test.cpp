@@ -39,7 +39,7 @@ std::vector<Message> all_messages() {
   assignment.mesh = {"node-1:4001", "node-2:4002"};
   assignment.key = kHash;
   assignment.shares = {5, 7};
-  assignment.checkpointed = 4, assignment.measured = 3;
+  assignment.checkpointed = 4, assignment.measured = 3, assignment.make_up = 11;
   return {hello(),
           Welcome{Generation(5), true},
           lease,

@@ -74,6 +74,7 @@ void ElasticCluster::carry_out(const action::Assign& assign) {
   EXPECT_EQ(given.world, shared_->world);
   EXPECT_EQ(given.start_step, shared_->start_step);
   EXPECT_EQ(given.source, shared_->source);
+  EXPECT_EQ(given.make_up, shared_->make_up);
   EXPECT_EQ(given.mesh, shared_->mesh);
   EXPECT_EQ(assign.resume_from.has_value(), given.source < 0 && !commits_.empty());
   Link* link = find(assign.connection);
@@ -129,8 +130,24 @@ void ElasticCluster::begin_generation(const action::Assign& first) {
     void_trained_.insert(trained_lines_.upper_bound(given.start_step), trained_lines_.end());
   verified_ = false;
   EXPECT_EQ(given.checkpointed, commits_.empty() ? -1 : committed);
+  check_make_up(given);
   generation_start_ = given.start_step;
   shared_ = given;
+}
+
+/// A generation that begins behind a checkpoint which was due makes up for it before the next one is due: at its first
+/// step, unless others did so in vain.
+void ElasticCluster::check_make_up(const Assignment& given) {
+  const std::int64_t behind = given.start_step % save_every_, due = given.start_step - behind;
+  const bool owed = behind > 0 && due > (commits_.empty() ? 0 : commits_.back());
+  if (!owed) {
+    EXPECT_EQ(given.make_up, -1) << "nothing that was due is missing";
+  } else if (given.make_up >= 0) {
+    EXPECT_GT(given.make_up, given.start_step);
+    EXPECT_LT(given.make_up, due + save_every_);
+  } else {
+    EXPECT_TRUE(behind + 1 == save_every_ || drive_.state().made_up_in_vain > 0) << "a checkpoint is not made up for";
+  }
 }
 
 void ElasticCluster::carry_out(const action::Send& sent) {
@@ -203,6 +220,9 @@ void ElasticCluster::carry_out(const action::AppendJournal& append) {
   if (append.event != "checkpoint_committed") return;
   const auto step = append.data.at("step").get<std::int64_t>();
   EXPECT_TRUE(commits_.empty() || step > commits_.back());
+  const bool was_due = step % save_every_ == 0 || last_saves_.contains(step);
+  EXPECT_TRUE(was_due || step == shared_->make_up) << "a checkpoint of step " << step << " was not due";
+  made_up_ += was_due ? 0 : 1;
   commits_.push_back(step);
 }
 

@@ -45,7 +45,9 @@ class ElasticCluster {
         save_every_(static_cast<std::int64_t>(1 + random_() % 5)),
         measure_every_(static_cast<std::int64_t>(1 + random_() % 4)),
         picture_every_(static_cast<std::int64_t>(2 + random_() % 6)),
-        writing_turns_(kWritingTurns[random_() % std::size(kWritingTurns)]) {}
+        writing_turns_(kWritingTurns[random_() % std::size(kWritingTurns)]) {
+    drive_.facts().checkpoint_every = save_every_;
+  }
 
   /// Runs to the end; the outcome.
   action::EndRun run();
@@ -57,6 +59,7 @@ class ElasticCluster {
   [[nodiscard]] int from_files() const { return from_files_; }      ///< generations after the first that began so
   [[nodiscard]] int late_commits() const { return late_commits_; }  ///< of steps that somebody had left behind by then
   [[nodiscard]] int given_up() const { return given_up_; }          ///< checkpoints, by one who wrote them
+  [[nodiscard]] int made_up() const { return made_up_; }            ///< commits of steps at which none was due
   [[nodiscard]] bool fallen_back() const { return fallen_back_; }
   [[nodiscard]] bool failed_on_its_own() const { return failed_on_its_own_; }
   [[nodiscard]] int restarts() const { return restarts_; }        ///< of the coordinator
@@ -197,6 +200,7 @@ class ElasticCluster {
   void carry_out(const action::EndRun& end);
   static void send(Link& link, const Message& message);
   void begin_generation(const action::Assign& first);
+  void check_make_up(const Assignment& given);
   void check_lease(const Worker& worker, const Lease& lease);
 
   // a worker: elastic_worker.cpp
@@ -237,6 +241,7 @@ class ElasticCluster {
   std::vector<std::int64_t> commits_;     ///< that stand, ascending
   std::map<std::int64_t, std::uint64_t> files_;                              ///< content of checkpoints by step
   std::map<std::pair<std::uint64_t, std::int64_t>, std::uint64_t> partial_;  ///< of parts, by generation and step
+  std::set<std::int64_t> last_saves_;  ///< steps that were saved as a lease's last
   std::set<std::int64_t> trained_lines_, held_out_lines_;
   std::set<std::int64_t> void_trained_, void_held_out_;  ///< of them, those of steps that are taken anew
   std::string metrics_;                                  ///< the file, whole
@@ -258,7 +263,7 @@ class ElasticCluster {
   std::set<std::int64_t> aggregating_;
   std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
   int deaths_ = 0, joins_ = 0, from_files_ = 0, restarts_ = 0, taken_over_ = 0, steps_taken_ = 0, late_commits_ = 0,
-      given_up_ = 0;
+      given_up_ = 0, made_up_ = 0;
   std::optional<action::EndRun> ended_;
 };
 

@@ -146,6 +146,60 @@ TEST_F(TrainingTest, EachStepHasOneLineOfMetrics) {
   EXPECT_EQ(drive.all<action::AppendMetrics>().size(), 1u);
 }
 
+/// Three workers, and a checkpoint every third step: that of step 3 was not committed by step 4.
+class MakeUpTest : public TrainingTest {
+ protected:
+  MakeUpTest() { drive.facts().checkpoint_every = 3; }
+  std::int64_t make_up() const { return assignments().front().make_up; }
+};
+
+TEST_F(MakeUpTest, TheNextGenerationMakesUpForACheckpointThatWasGivenUp) {
+  die(1);
+  ready(0, 4), ready(2, 4);
+  EXPECT_EQ(make_up(), 5);
+  EXPECT_THAT(drive.reasons(), Contains(HasSubstr("that of step 5 makes up for it")));
+  take_steps(0, 4, 5);
+  checkpoint(0, 5);
+  drive.forget();
+  die(2);
+  ready(0, 5);
+  EXPECT_EQ(make_up(), -1) << "nothing is missing any more";
+}
+
+TEST_F(MakeUpTest, WhatIsDueAtTheStartIsNotMadeUpForBesides) {
+  take_steps(0, 4, 6);
+  die(1);
+  ready(0, 6), ready(2, 6);
+  EXPECT_EQ(make_up(), -1);
+}
+
+TEST_F(MakeUpTest, OneThatIsGivenUpInItsTurnIsPutOff) {
+  drive.facts().checkpoint_every = 12;
+  take_steps(0, 4, 13);
+  die(1);
+  ready(0, 13), ready(2, 13);
+  EXPECT_EQ(make_up(), 14);
+  take_steps(0, 13, 14);  // saved, and not committed
+  die(2);
+  ready(0, 14);
+  EXPECT_EQ(make_up(), 16);
+  come(1), ready(1);  // before the step at which it would have been saved
+  take_steps(0, 14, drive.state().leases.end());
+  ready(0, drive.state().leases.end());
+  EXPECT_EQ(make_up(), drive.state().leases.start() + 2) << "none was given up meanwhile";
+  const std::int64_t next = make_up();
+  take_steps(0, drive.state().leases.start(), next);
+  checkpoint(0, next);
+  EXPECT_EQ(drive.state().made_up_in_vain, 0);
+}
+
+TEST_F(MakeUpTest, WhoBeginsFromTheFilesTakesTheStepsAgainAndIsDueThere) {
+  die(0), die(1), die(2);
+  for (int number : {0, 1, 2}) come(number), ready(number);
+  ASSERT_EQ(assignments().size(), 3u);
+  EXPECT_EQ(make_up(), -1);
+}
+
 TEST_F(TrainingTest, TwoLossesAreOneRegrouping) {
   die(1), die(2);
   ready(0, 4);

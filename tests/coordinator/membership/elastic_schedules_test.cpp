@@ -70,11 +70,11 @@ TEST(ElasticSchedules, WithoutFaultsOneGenerationFinishes) {
 }
 
 TEST(ElasticSchedules, DeathsAreSurvived) {
-  int finished = 0, joins = 0, from_files = 0, late = 0, given_up = 0;
+  int finished = 0, joins = 0, from_files = 0, late = 0, given_up = 0, made_up = 0;
   run_schedules(1000, {.death = 40, .torn = 100}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
     finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
     joins += cluster.joins(), from_files += cluster.from_files();
-    late += cluster.late_commits(), given_up += cluster.given_up();
+    late += cluster.late_commits(), given_up += cluster.given_up(), made_up += cluster.made_up();
   });
   if (number_in("PLUMBLINE_SCHEDULE")) return;
   EXPECT_GT(finished, 500);
@@ -82,6 +82,7 @@ TEST(ElasticSchedules, DeathsAreSurvived) {
   EXPECT_GT(from_files, 50) << "now and then nobody is left";
   EXPECT_GT(late, 1000) << "training goes on while a checkpoint is written";
   EXPECT_GT(given_up, 100) << "a generation breaks while a checkpoint is written";
+  EXPECT_GT(made_up, 4) << "and the next one makes up for it";
 }
 
 TEST(ElasticSchedules, SilenceAndClocksThatJump) {

@@ -263,6 +263,7 @@ void ElasticCluster::save(Worker& worker) {
     return;
   }
   worker.saving = worker.step;
+  if (worker.finishing) last_saves_.insert(worker.step);
   worker.writing = true;
   const auto [file, first] = partial_.try_emplace({worker.place.generation.value(), worker.step}, worker.content);
   EXPECT_EQ(file->second, worker.content) << "parts of different states in one folder";
@@ -302,7 +303,8 @@ void ElasticCluster::do_what_is_due(Worker& worker) {
       if (first_measure && is_due(measure_every_) && worker.measured < worker.step) worker.at = At::kMeasure;
       return;
     case 1:
-      if (worker.step > 0 && is_due(save_every_) && std::max(worker.saved, worker.saving) < worker.step) {
+      if (worker.step > 0 && (is_due(save_every_) || worker.step == worker.place.make_up) &&
+          std::max(worker.saved, worker.saving) < worker.step) {
         worker.at = At::kSave;
       } else if (worker.finishing && worker.saving > worker.committed) {
         worker.after_commit = At::kDue;

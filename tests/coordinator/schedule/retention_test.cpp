@@ -40,6 +40,24 @@ TEST(Retention, MilestonesStayForGood) {
   EXPECT_THAT(surplus({.keep = 1, .keep_every = 70}, {50, 100}, 100), ElementsAre(50)) << "no multiple, no milestone";
 }
 
+/// A generation broke while the milestone was being written.
+TEST(Retention, TheOneThatMadeUpForAMilestoneStaysInItsPlace) {
+  const RetentionPolicy policy{.keep = 1, .keep_every = 100, .every = 10};
+  EXPECT_THAT(surplus(policy, {90, 104, 110, 120}, 120), ElementsAre(90, 110));
+  EXPECT_THAT(surplus(policy, {90, 110, 120}, 120), ElementsAre(90)) << "the next that was due, where none made up";
+  EXPECT_THAT(surplus(policy, {90, 100, 104, 110}, 110), ElementsAre(90, 104)) << "the milestone is there";
+  EXPECT_THAT(surplus(policy, {190, 204, 210}, 210), ElementsAre(190)) << "the first one need not be there any more";
+}
+
+TEST(Retention, NothingStandsInForAMilestoneThatWasNotDue) {
+  EXPECT_THAT(surplus({.keep = 1, .keep_every = 100, .every = 30}, {90, 120, 150}, 150), ElementsAre(90, 120))
+      << "100 is no multiple of 30";
+  EXPECT_THAT(surplus({.keep = 1, .keep_every = 100, .every = 10}, {240, 250}, 250), ElementsAre(240))
+      << "that of step 200 went before milestones were asked for";
+  EXPECT_THAT(surplus({.keep = 1, .keep_every = 100, .every = 10}, {4, 8}, 8), ElementsAre(4)) << "step 0 is none";
+  EXPECT_THAT(surplus({.keep = 1, .keep_every = 100}, {90, 104, 110}, 110), ElementsAre(90, 104));
+}
+
 TEST(Retention, TheBestStay) {
   const std::vector<HeldOutMeasure> measures{{4, 0.5}, {8, 0.25}, {12, 0.25}, {14, 0.125}, {16, 0.75}};
   EXPECT_THAT(surplus({.keep = 1, .keep_best = 1}, {4, 8, 12, 16}, 16, measures), ElementsAre(4, 12))

@@ -33,6 +33,7 @@ class FakeCoordinator {
     bool hang_up = false;  ///< close the connections instead of granting a lease
     /// Checkpoints that are not committed before a later step was reported: step -> that step.
     std::map<std::int64_t, std::int64_t> withheld = {};
+    std::int64_t make_up = -1;
   };
   struct Told {
     int rank;
@@ -151,7 +152,7 @@ class FakeCoordinator {
       assignment.generation = kGeneration;
       assignment.rank = rank, assignment.world = script.world;
       assignment.resume_from = script.resume_from;
-      assignment.start_step = script.start_step;
+      assignment.start_step = script.start_step, assignment.make_up = script.make_up;
       if (!script.resume_from.empty())
         assignment.recorded = assignment.checkpointed = assignment.measured = assignment.pictured = script.start_step;
       send(worker, assignment);

@@ -190,6 +190,17 @@ TEST_F(WorkerLoopTest, OneCheckpointIsWrittenAtATime) {
     EXPECT_TRUE(verify_checkpoint(layout.checkpoint(Step(step))).has_value());
 }
 
+TEST_F(WorkerLoopTest, ACheckpointThatWasGivenUpIsMadeUpForWhereTheCoordinatorSays) {
+  const RunLayout plain = make_run("plain"), made_up = make_run("made-up");
+  ASSERT_EQ(run(plain, {.world = 1, .end_step = 5, .stop = true}).status, 0);
+  const Ended ended = run(made_up, {.world = 2, .end_step = 6, .make_up = 5});
+  ASSERT_EQ(ended.status, 0) << ended.output;
+  std::vector<std::int64_t> committed;
+  for (const auto& commit : all<Committed>(ended)) committed.push_back(commit.step);
+  EXPECT_EQ(committed, (std::vector<std::int64_t>{4, 5, 6}));
+  EXPECT_EQ(weights(made_up, 5), weights(plain, 5));
+}
+
 TEST_F(WorkerLoopTest, ACheckpointThatCannotBeWrittenEndsTheWorker) {
   const RunLayout layout = make_run("run");
   fs::create_directories(layout.checkpoints());
