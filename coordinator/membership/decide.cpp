@@ -19,6 +19,7 @@ void Transition::settle() {
     fail_when_too_few();
     regroup_when_ready();
     grow_when_possible();
+    dismiss_surplus();
     conclude_elastic_when_gone();
   }
   conclude_when_gone();

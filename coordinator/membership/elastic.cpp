@@ -178,7 +178,10 @@ void Transition::give_up(const Member& member) {
 
 void Transition::lose_newcomer(int number, const std::string& reason) {
   const Member member = state_.newcomers.at(number);
-  note(worker_name(number, member) + " is lost before it took part: " + reason, Tone::kWarning);
+  if (state_.dismissed.contains(number))
+    note(worker_name(number, member) + " has left: " + reason);
+  else
+    note(worker_name(number, member) + " is lost before it took part: " + reason, Tone::kWarning);
   state_.newcomers.erase(number);
   give_up(member);
 }
@@ -223,7 +226,6 @@ void Transition::fail_when_too_few() {
 void Transition::regroup_when_ready() {
   if (state_.phase != GroupPhase::kGathering && state_.phase != GroupPhase::kRegrouping) return;
   if (state_.verifying || !state_.storing.empty() || !state_.aggregating.empty()) return;
-  const auto takes_part = [](const auto& m) { return m.second.ready && !m.second.failed; };
   if (state_.adopting) {
     const bool in_time = now_ - state_.phase_since <= facts_.adopt_timeout;
     if (in_time && std::ssize(state_.newcomers) < facts_.orphans) return;
@@ -240,7 +242,7 @@ void Transition::regroup_when_ready() {
   }
   if (!anyone_holds_state && state_.assigned)  // before, nobody can
     anyone_holds_state = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
-                                     [&](const auto& m) { return takes_part(m) && holds_state(m.second); });
+                                     [&](const auto& m) { return can_take_part(m.second) && holds_state(m.second); });
   if (state_.stop_requested && !anyone_holds_state) return stop_unless_someone_may_hold_state();
   // From the files: with everybody who was launched. Otherwise at once, with whoever is there.
   const std::size_t least = anyone_holds_state
@@ -251,7 +253,7 @@ void Transition::regroup_when_ready() {
   for (const auto& newcomer : state_.newcomers) {
     // This is asked after whatever anybody says: while thousands come, the first that is missing is answer enough.
     if (workers < least && !anyone_holds_state) return;
-    if (!takes_part(newcomer)) --workers;
+    if (!can_take_part(newcomer.second)) --workers;
   }
   if (workers == 0) return;
   if (workers >= least) return regroup();
@@ -276,7 +278,7 @@ void Transition::regroup() {
   std::vector<Member> workers;
   for (const auto& [rank, member] : state_.members) workers.push_back(member);
   for (const auto& [number, member] : state_.newcomers)
-    if (member.ready && !member.failed) workers.push_back(member);
+    if (can_take_part(member)) workers.push_back(member);
   const auto step_of = [](const Member& member) { return member.ready ? member.ready->step : -1; };
   // Who holds the newest step comes first: rank 0 speaks for all, and its state is everybody's.
   std::stable_sort(workers.begin(), workers.end(), [&](const Member& a, const Member& b) {
@@ -312,7 +314,7 @@ void Transition::grow_when_possible() {
   if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
   if (std::ssize(state_.members) >= facts_.workers) return;
   const bool anyone = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
-                                  [](const auto& m) { return m.second.ready && !m.second.failed; });
+                                  [&](const auto& m) { return can_take_part(m.second); });
   if (!anyone) return;
   if (const auto grant = state_.leases.regroup())
     grant_all(*grant, "a newcomer is ready and takes part from step " + std::to_string(grant->end_step));

@@ -40,9 +40,10 @@ void Transition::on(const event::WorkerExited& what) {
 void Transition::process_gone(const event::WorkerExited& exited) {
   state_.processes.erase(exited.number);
   const bool expected = state_.all_finished || !has_group();
+  const bool was_surplus = state_.dismissed.erase(exited.number) > 0;
   note("the process of worker " + std::to_string(exited.number) + " " + exited.description,
-       expected || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
-  if (!expected) replace(exited);
+       expected || was_surplus || exited.status == 0 ? Tone::kInfo : Tone::kWarning);
+  if (!expected && !was_surplus) replace(exited);
 }
 
 /// A process that has gone is launched again, unless that cannot come to anything: it refused, or came to nothing too
@@ -93,11 +94,13 @@ void Transition::launch_spares() {
   if (state_.phase != GroupPhase::kTraining || state_.stop_requested) return;
   if (std::exchange(state_.spares_launched, true)) return;
   for (int number = facts_.workers; number < facts_.workers + facts_.spares; ++number)
-    if (!state_.processes.contains(number)) launch(number, "it is a spare", /*again=*/false);
+    if (!state_.processes.contains(number) && std::ssize(state_.processes) < wanted())
+      launch(number, "it is a spare", /*again=*/false);
 }
 
 void Transition::launch(int number, const std::string& reason, bool again) {
   state_.processes[number] = now_;
+  state_.dismissed.erase(number);
   const bool elsewhere = facts_.chooses_hosts && fails_too_often(number);
   act(action::StartWorker{number, state_.group, elsewhere},
       "launching worker " + std::to_string(number) +
@@ -141,7 +144,32 @@ void Transition::adopt_no_more() {
   state_.adopting = false;
   if (state_.stop_requested) return;
   for (int number = 0; number < facts_.workers; ++number)
-    if (!state_.processes.contains(number)) launch(number, "it has not outlived its coordinator");
+    if (!state_.processes.contains(number) && std::ssize(state_.processes) < wanted())
+      launch(number, "it has not outlived its coordinator");
+}
+
+/// Of those who outlived their coordinator there may be more than the next one is asked for: once the group trains, who
+/// is beyond it and its spares goes, first those that are not ready. Steps are lost by none of it: the group holds the
+/// newest.
+void Transition::dismiss_surplus() {
+  if (state_.phase != GroupPhase::kTraining || state_.all_finished) return;
+  auto surplus = std::ssize(state_.members) + std::ssize(state_.newcomers) - wanted();
+  if (surplus <= 0) return;
+  std::vector<const Member*> dispensable;
+  for (auto newcomer = state_.newcomers.rbegin(); newcomer != state_.newcomers.rend(); ++newcomer)
+    dispensable.push_back(&newcomer->second);
+  std::stable_partition(dispensable.begin(), dispensable.end(),
+                        [&](const Member* m) { return state_.dismissed.contains(m->number) || !can_take_part(*m); });
+  for (const Member* newcomer : dispensable) {
+    if (surplus-- <= 0) return;
+    if (!newcomer->connected || !state_.dismissed.insert(newcomer->number).second) continue;
+    act(action::Send{newcomer->connection, Dismissal{}},
+        "worker " + std::to_string(newcomer->number) + " is one more than the " + std::to_string(facts_.workers) +
+            (facts_.workers == 1 ? " worker" : " workers") +
+            (facts_.spares > 0 ? " and " + std::to_string(facts_.spares) + " in reserve" : "") +
+            " that are wanted: it is to leave",
+        Tone::kInfo);
+  }
 }
 
 }  // namespace plumbline

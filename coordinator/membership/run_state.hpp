@@ -135,6 +135,7 @@ struct RunState {
   std::map<int, std::vector<SteadyTime>> losses;  ///< of those that took part, when, lately
   std::set<int> left_out;                         ///< not launched again
   std::set<int> given_up;                         ///< not launched before a new step
+  std::set<int> dismissed;                        ///< more than were asked for: told to go, and not launched again
   bool spares_launched = false;
   bool adopting = false;        ///< orphans are waited for
   bool waits_for_more = false;  ///< it was said that there are too few

@@ -80,8 +80,13 @@ class Transition {
   bool fails_too_often(int number);
   void adopt();
   void adopt_no_more();
+  void dismiss_surplus();
   [[nodiscard]] bool is_orphan(const Hello& hello) const;
   [[nodiscard]] bool holds_state(const Member& member) const;
+  [[nodiscard]] bool can_take_part(const Member& member) const {
+    return member.ready && !member.failed && !state_.dismissed.contains(member.number);
+  }
+  [[nodiscard]] std::ptrdiff_t wanted() const { return facts_.workers + facts_.spares; }
   void start_over_when_nothing_is_held();
   void fail_when_too_few();
   void regroup_when_ready();

@@ -154,6 +154,63 @@ TEST_F(AdoptionTest, WhatWasRefusedAsASecondProcessDoesNotCountAsOneThatCannotSt
   EXPECT_EQ(drive.all<action::StartWorker>().size(), 1u);
 }
 
+/// Three have outlived their coordinator, and the next one is asked for two.
+class SurplusTest : public AdoptionTest {
+ protected:
+  SurplusTest() : AdoptionTest(3) {}
+  [[nodiscard]] std::vector<ConnectionId> dismissed() const {
+    std::vector<ConnectionId> connections;
+    for (const auto& send : drive.all<action::Send>())
+      if (std::holds_alternative<Dismissal>(send.message)) connections.push_back(send.connection);
+    return connections;
+  }
+  void take_over() {
+    for (const int number : {0, 1, 2}) come(number);
+    say(0, Ready{10, "aa"}), say(1, Ready{10, "aa"}), say(2, Ready{11, "bb"});
+  }
+};
+
+TEST_F(SurplusTest, WhoIsOneTooManyGoesAndIsNotReplaced) {
+  take_over();
+  EXPECT_EQ(drive.all<action::Assign>().size(), 2u);
+  EXPECT_EQ(drive.all<action::Assign>()[0].assignment.start_step, 11) << "no step is lost";
+  EXPECT_THAT(dismissed(), testing::ElementsAre(ConnectionId(2))) << "worker 1 holds the older step";
+  EXPECT_THAT(drive.reasons(), testing::Contains(testing::HasSubstr("worker 1 is one more than the 2 workers")));
+  EXPECT_TRUE(drive.all<action::StartWorker>().empty());
+  drive.feed(event::ConnectionLost{ConnectionId(2), "the connection ended"});
+  drive.feed(event::WorkerExited{1, 0, "exited with status 0"});
+  say(2, Heartbeat{11, "training"});
+  EXPECT_TRUE(drive.all<action::StartWorker>().empty());
+  EXPECT_EQ(drive.state().phase, GroupPhase::kTraining) << "the others go on";
+  EXPECT_EQ(dismissed().size(), 1u);
+}
+
+TEST_F(SurplusTest, WhoIsToGoTakesNoLostOnesPlace) {
+  take_over();
+  drive.feed(event::ConnectionLost{ConnectionId(1), "the connection ended"});
+  drive.feed(event::WorkerExited{0, 137, "was ended by SIGKILL"});
+  drive.feed(event::WorkerSaid{ConnectionId(3), drive.state().generation, Ready{11, "bb"}});
+  EXPECT_EQ(drive.all<action::Assign>().back().assignment.world, 1);
+  ASSERT_EQ(drive.all<action::StartWorker>().size(), 1u);
+  EXPECT_EQ(drive.all<action::StartWorker>()[0].number, 0);
+}
+
+TEST_F(SurplusTest, AsASpareOneStays) {
+  drive.facts().spares = 1;
+  take_over();
+  EXPECT_TRUE(dismissed().empty());
+  EXPECT_EQ(drive.state().newcomers.size(), 1u);
+}
+
+TEST_F(SurplusTest, NobodyIsLaunchedForANumberThatIsNotNeeded) {
+  drive.facts().orphans = 2;
+  come(1), come(2);
+  say(1, Ready{10, "aa"}), say(2, Ready{10, "aa"});
+  EXPECT_EQ(drive.all<action::Assign>().size(), 2u);
+  EXPECT_TRUE(drive.all<action::StartWorker>().empty()) << "two of numbers 1 and 2 are two";
+  EXPECT_TRUE(dismissed().empty());
+}
+
 TEST_F(AdoptionTest, AStopWhileTheyAreWaitedForUndoesNoStep) {
   come(0);
   drive.feed(event::StopRequested{"SIGINT"});

@@ -157,6 +157,12 @@ void ElasticCluster::carry_out(const action::Send& sent) {
   if (const auto* committed = std::get_if<Committed>(&sent.message)) {
     EXPECT_EQ(committed->step, commits_.back()) << "journaled first";
   }
+  if (std::holds_alternative<Dismissal>(sent.message) && !drive_.state().all_finished) {
+    const auto is_it = [&](const auto& m) { return m.second.connection == sent.connection; };
+    const auto& members = drive_.state().members;
+    EXPECT_TRUE(std::none_of(members.begin(), members.end(), is_it)) << "who trains is dismissed";
+    ++dismissed_;
+  }
   if (const auto* lease = std::get_if<Lease>(&sent.message)) check_lease(workers_[link->worker], *lease);
   send(*link, sent.message);
 }

@@ -39,6 +39,7 @@ void ElasticCluster::feed(const Event& event) {
 /// The coordinator may be killed before, between and after the actions.
 void ElasticCluster::decide_on(const Event& event) {
   const std::vector<Action> actions = drive_.feed(event);
+  check_numbers();
   std::size_t before_its_end = actions.size() + 1;
   if (happens(dangers_.restart)) before_its_end = static_cast<std::size_t>(roll(actions.size() + 1));
   for (const Action& action : actions) {
@@ -48,6 +49,16 @@ void ElasticCluster::decide_on(const Event& event) {
     std::visit([&](const auto& what) { carry_out(what); }, action.what);
   }
   if (before_its_end == 0 && !ended_) kill_coordinator();
+}
+
+/// Nobody is kept beyond those who train and those who wait to.
+void ElasticCluster::check_numbers() const {
+  const RunState& state = drive_.state();
+  if (state.phase != GroupPhase::kTraining || state.all_finished) return;
+  std::ptrdiff_t kept = std::ssize(state.members);
+  for (const auto& [number, newcomer] : state.newcomers)
+    kept += newcomer.connected && !state.dismissed.contains(number) ? 1 : 0;
+  EXPECT_LE(kept, facts().workers + facts().spares);
 }
 
 void ElasticCluster::turn() {

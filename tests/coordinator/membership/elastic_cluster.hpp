@@ -34,6 +34,7 @@ class ElasticCluster {
     int damage = 0;                     ///< of 100 checkpoints that are looked at again
     int restart = 0;       ///< of 10,000 events: the coordinator is killed somewhere in carrying out actions
     int reconfigured = 0;  ///< of 100 restarts: under another configuration, which takes no worker over
+    int resized = 0;       ///< of 100 restarts: with another number of workers
     int cut = 0;           ///< of 10,000 turns: a connection breaks, and nobody dies
     int hang = 0;          ///< of 10,000 turns: the thread that trains stands still, and its process lives
   };
@@ -64,6 +65,7 @@ class ElasticCluster {
   [[nodiscard]] bool failed_on_its_own() const { return failed_on_its_own_; }
   [[nodiscard]] int restarts() const { return restarts_; }        ///< of the coordinator
   [[nodiscard]] int taken_over() const { return taken_over_; }    ///< workers that found another coordinator
+  [[nodiscard]] int dismissed() const { return dismissed_; }      ///< workers, while others trained on
   [[nodiscard]] int steps_taken() const { return steps_taken_; }  ///< with those that were taken twice
 
  private:
@@ -165,6 +167,7 @@ class ElasticCluster {
   void say_something_stale();
   void check_end();
   void check_measured() const;
+  void check_numbers() const;
 
   // connections, and coordinators that are killed: elastic_restarts.cpp
   void kill_coordinator();
@@ -263,7 +266,7 @@ class ElasticCluster {
   std::set<std::int64_t> aggregating_;
   std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
   int deaths_ = 0, joins_ = 0, from_files_ = 0, restarts_ = 0, taken_over_ = 0, steps_taken_ = 0, late_commits_ = 0,
-      given_up_ = 0, made_up_ = 0;
+      given_up_ = 0, made_up_ = 0, dismissed_ = 0;
   std::optional<action::EndRun> ended_;
 };
 

@@ -50,6 +50,10 @@ void ElasticCluster::begin_again() {
   // Of other hosts it is not known who lives. A changed configuration takes nobody over.
   if (!record.group.empty() && static_cast<int>(roll(100)) >= dangers_.reconfigured)
     drive_.facts().orphans = roll(6) == 0 ? std::max(living, facts().workers) : living;
+  if (dangers_.resized > 0 && static_cast<int>(roll(100)) < dangers_.resized) {
+    drive_.facts().workers = static_cast<int>(1 + roll(5));
+    drive_.facts().min_workers = std::min(facts().min_workers, facts().workers);
+  }
   drive_.begin_again(std::move(state));
   feed(event::Begin{});
 }

@@ -124,6 +124,18 @@ TEST(ElasticSchedules, CoordinatorsAndWorkersDie) {
   EXPECT_TRUE(finished > 700 || number_in("PLUMBLINE_SCHEDULE"));
 }
 
+TEST(ElasticSchedules, RestartsWithFewerOrMoreWorkersCostNoStep) {
+  int dismissed = 0;
+  run_schedules(1500, {.restart = 15, .resized = 50}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
+    EXPECT_EQ(ended.outcome, action::Outcome::kFinished);
+    if (cluster.drive().facts().adopt_timeout > 10s) {
+      EXPECT_EQ(cluster.steps_taken(), cluster.drive().facts().lease.steps) << "a step was taken twice";
+    }
+    dismissed += cluster.dismissed();
+  });
+  EXPECT_TRUE(dismissed > 100 || number_in("PLUMBLINE_SCHEDULE")) << "more are there than are wanted";
+}
+
 TEST(ElasticSchedules, ConnectionsBreakOfWorkersThatLive) {
   int finished = 0, taken_over = 0;
   run_schedules(1000, {.restart = 3, .cut = 40}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
