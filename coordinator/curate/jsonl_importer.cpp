@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "common/core/unique_keys.hpp"
 #include "common/data/example.hpp"
 
 namespace plumbline {
@@ -41,7 +42,7 @@ Result<std::optional<Json>> next_json_object(LineReader& lines) {
     PLUMBLINE_ASSIGN(const auto line, lines.next());
     if (!line) return std::optional<Json>();
     if (is_blank_line(*line)) continue;
-    PLUMBLINE_ASSIGN(Json row, parse_json(*line, lines.where()));
+    PLUMBLINE_ASSIGN(Json row, parse_json_of_unique_keys(*line, lines.where()));
     if (!row.is_object())
       return data_error("the line must hold a JSON object, {…}", lines.where(), "Write one object a line.");
     return std::make_optional(std::move(row));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "common/core/unique_keys.hpp"
 #include "tests/common/scratch.hpp"
 
 namespace plumbline {
@@ -32,6 +33,25 @@ TEST(JsonTest, ABrokenTextIsADataErrorAtItsPlace) {
   EXPECT_THAT(broken.error().message, Not(HasSubstr("exception")));
   for (const char* text : {"", "{", "[1,]", "nul", "{\"a\" 1}", "1 2", "NaN", "1e999", "\"\\ud800\"", "'a'"})
     EXPECT_TRUE(parse_json(text, "x").has_error()) << text;
+}
+
+TEST(JsonTest, AKeyThatStandsTwiceInOneObjectIsAnErrorWherePeopleWriteIt) {
+  const auto twice = parse_json_of_unique_keys(R"({"source": "a", "x": {"b": 1}, "source": "c"})", "polite.jsonl:7");
+  ASSERT_TRUE(twice.has_error());
+  EXPECT_EQ(twice.error().code, ErrorCode::kData);
+  EXPECT_EQ(twice.error().where, "polite.jsonl:7");
+  EXPECT_THAT(twice.error().message, HasSubstr("the key \"source\" stands twice"));
+  for (const char* text : {R"({"a": {"b": 1, "c": 2, "b": 1}})", R"([{"a": 1}, {"a": 1, "a": 1}])",
+                           R"({"\u0061": 1, "a": 2})", R"({"": 1, "": 2})"})
+    EXPECT_TRUE(parse_json_of_unique_keys(text, "x").has_error()) << text;
+  const std::string deep = R"({"a": {"a": [{"a": 1}, {"a": {"b": null}}]}, "b": "a", "A": true})";
+  EXPECT_EQ(parse_json_of_unique_keys(deep, "x").value(), parse_json(deep, "x").value()) << "one in each object";
+  const std::string long_key(5000, 'k');
+  const auto of_long = parse_json_of_unique_keys("{\"" + long_key + "\": 1, \"" + long_key + "\": 2}", "x");
+  EXPECT_LT(of_long.error().message.size(), 400u);
+  for (const char* broken : {"", "{", "{\"a\": 1, \"a\"", "nul"})
+    EXPECT_THAT(parse_json_of_unique_keys(broken, "x").error().message, HasSubstr("broken JSON")) << broken;
+  EXPECT_EQ(parse_json_of_unique_keys("7", "x").value(), 7);
 }
 
 TEST(JsonTest, BadUtf8IsCalledThat) {

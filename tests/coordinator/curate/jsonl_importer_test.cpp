@@ -59,6 +59,8 @@ TEST(JsonlImporter, NamesFileAndLineOfEveryMistake) {
   const auto second = [](const std::string& line) { return "{\"source\": \"a\", \"desired\": \"b\"}\n" + line + "\n"; };
   const std::pair<const char*, const char*> cases[] = {
       {"{\"source\": \"a\", \"desired\": \"b\"", "broken JSON"},
+      {"{\"source\": \"a\", \"desired\": \"b\", \"source\": \"c\"}", "the key \"source\" stands twice"},
+      {"{\"source\": \"a\", \"desired\": \"b\", \"attributes\": {\"x\": 1, \"x\": 1}}", "the key \"x\" stands twice"},
       {"[1, 2]", "must hold a JSON object"},
       {"{\"desired\": \"b\"}", "\"source\" is missing"},
       {"{\"source\": \"a\"}", "no output"},
