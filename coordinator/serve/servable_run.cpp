@@ -8,6 +8,7 @@
 #include "coordinator/aggregate/compared.hpp"
 #include "coordinator/serve/commit.hpp"
 #include "coordinator/serve/fall_back.hpp"
+#include "coordinator/serve/left_over.hpp"
 
 namespace plumbline {
 namespace {
@@ -72,6 +73,11 @@ std::int64_t newest_step(const std::vector<Json>& lines, const std::string& kind
   return -1;
 }
 
+void remove_left_over(const RunLayout& layout) {
+  for (const fs::path& file : remove_left_over_files(layout))
+    spdlog::info("removed {}: a write that was killed left it", file.string());
+}
+
 }  // namespace
 
 Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, int workers,
@@ -122,11 +128,11 @@ Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, i
   state.recorded = std::max<std::int64_t>(newest_step(lines, "train"), 0);
   state.measured = newest_step(lines, "heldout");
   RunFacts facts = facts_of(layout, config, workers, *launcher);
-  if (facts.elastic && !record.group.empty()) {
-    facts.orphans = static_cast<int>(living_workers(layout.root()).size());
-    // Those on other hosts cannot be counted. Where the run was ended by nobody some may live.
-    if (facts.launcher == "srun" && record.outcome.empty()) facts.orphans = std::max(facts.orphans, workers);
-  }
+  const int living = static_cast<int>(living_workers(layout.root()).size());
+  // Those on other hosts cannot be counted. Where the run was ended by nobody some may live.
+  const bool some_may_live = facts.launcher == "srun" && record.outcome.empty() && !record.group.empty();
+  if (facts.elastic && !record.group.empty()) facts.orphans = some_may_live ? std::max(living, workers) : living;
+  if (living == 0 && !some_may_live) remove_left_over(layout);
   return ServableRun{.layout = layout,
                      .config = config,
                      .journal = std::move(journal),
