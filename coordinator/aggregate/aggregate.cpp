@@ -119,14 +119,19 @@ Status aggregate_snapshot(const RunLayout& layout, Step step, int world, std::in
   return {};
 }
 
-void aggregate_left_snapshots(const RunLayout& layout, std::int64_t probe_rows) {
+std::vector<Step> aggregate_left_snapshots(const RunLayout& layout, std::int64_t probe_rows) {
   std::error_code ignored;
+  std::vector<Step> lost;
   for (const auto& [step, parts] : parts_in(layout)) {
     bool whole = fs::exists(layout.snapshot(step), ignored);
     for (int world = 1; world <= parts && !whole; ++world)
       whole = aggregate_snapshot(layout, step, world, probe_rows).has_value();
-    if (whole) remove_parts(layout, step);
+    if (whole)
+      remove_parts(layout, step);
+    else
+      lost.push_back(step);
   }
+  return lost;
 }
 
 Status write_summary(const RunLayout& layout, const Dataset& dataset, Step final_step,

@@ -14,7 +14,8 @@
 //   checkpoint_committed {step, weights_sha256, generation}
 //   checkpoint_set_aside {step, weights_sha256, file, reason, moved_to, instead}
 //   rate_measured {step, rate}               early_stop {step, rate, lowest_rate, lowest_step}
-//   snapshot_aggregated {…}                  evaluated {…}                         stop_requested {…}
+//   snapshot_aggregated {…}                  snapshot_missing {step}               evaluated {…}
+//   stop_requested {…}
 //   run_stopped {step}                       run_finished {…}                      run_failed {…}
 // Steps are not events: metrics.jsonl has them.
 //

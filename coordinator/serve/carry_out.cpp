@@ -240,12 +240,17 @@ void Coordinator::carry_out(const action::EndRun& ending) {
 void Coordinator::summarize() {
   spdlog::info("judging and comparing what the models wrote …");
   const CommittedCheckpoint final = *run_.state.checkpoint;
+  const auto lost = std::make_shared<std::vector<Step>>();
   off_loop(
-      [this, final] {
-        aggregate_left_snapshots(run_.layout, num_probe_rows_);
+      [this, final, lost] {
+        *lost = aggregate_left_snapshots(run_.layout, num_probe_rows_);
         return write_summary(run_.layout, run_.dataset, final.step, final.weights_sha256);
       },
-      [this, final](Status summarized) {
+      [this, final, lost](Status summarized) {
+        for (const Step step : *lost) {
+          spdlog::warn("the snapshot of step {} is missing: not all of its parts are there", step.value());
+          carry_out(action::AppendJournal{"snapshot_missing", {{"step", step.value()}}, /*required=*/false});
+        }
         if (summarized.has_value())
           summarized = run_.journal.append("evaluated",
                                            {{"step", final.step.value()}, {"weights_sha256", final.weights_sha256}});

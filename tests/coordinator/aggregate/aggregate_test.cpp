@@ -79,7 +79,7 @@ TEST_F(RunFolder, WhatAKilledCoordinatorLeftIsMergedWhereItIsWhole) {
   ASSERT_TRUE(write_snapshot(layout.snapshot(Step(30)), part({0, 1, 2, 3})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(30), 1), part({1, 3})).has_value());
   ASSERT_TRUE(write_snapshot(layout.snapshot_part(Step(31), 0), part({0, 2})).has_value());
-  aggregate_left_snapshots(layout, 4);
+  EXPECT_EQ(aggregate_left_snapshots(layout, 4), std::vector<Step>{Step(31)}) << "and says which it is not";
   const auto merged = read_snapshot(layout.snapshot(Step(3)));
   ASSERT_TRUE(merged.has_value()) << to_string(merged.error());
   EXPECT_EQ(merged->probe_index, (std::vector<std::int64_t>{0, 1, 2, 3}));

@@ -70,6 +70,25 @@ TEST_F(CoordinatorTest, ServesARunToItsEnd) {
   EXPECT_EQ(status.at("last_checkpoint").at("step"), 12);
 }
 
+TEST_F(CoordinatorTest, ASnapshotOfWhichAPartIsMissingIsReported) {
+  fs::create_directories(layout.snapshots());
+  Snapshot part;
+  part.step = 5, part.dimension = 2;
+  part.probe_index = {0}, part.ids = {{0, 1}}, part.norms = {0}, part.vectors = {0, 1};
+  write_snapshot(layout.snapshot_part(Step(5), 0), part).value();
+  ASSERT_TRUE(serve().has_value());
+  EXPECT_EQ(newest_event("snapshot_missing"), (Json{{"step", 5}}));
+  EXPECT_THAT(events(), Contains("snapshot_missing").Times(1)) << "that of step 12 is there";
+  EXPECT_THAT(read_file(layout.report()).value(), HasSubstr("snapshot_missing"));
+}
+
+TEST_F(CoordinatorTest, WhatAKillLeftOfAWriteIsRemovedWhenTheRunIsOpened) {
+  const fs::path left = layout.root() / ".coordinator.json.0123456789abcdef.tmp";
+  write_file_atomically(left, "half").value();
+  ASSERT_TRUE(serve().has_value());
+  EXPECT_FALSE(fs::exists(left));
+}
+
 TEST_F(CoordinatorTest, WarnsOnceWhenDesiredOutputsBecomeLessLikely) {
   script.falling = true;
   std::ostringstream log;
