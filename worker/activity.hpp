@@ -21,11 +21,23 @@ class Activity {
     std::string last_call;       ///< name of the newest collective call
   };
 
+  /// What is being computed, for whoever has to say what there was no memory for.
+  struct Work {
+    std::string stage = "starting";
+    std::int64_t step = 0;                        ///< that was taken last
+    std::int64_t sources = 0, source_tokens = 0;  ///< of the newest pass over sources in this stage, padded to so many
+    std::int64_t outputs = 0, output_tokens = 0;  ///< of the newest pass over outputs since then
+  };
+
   /// One more piece of work is done: a pass through the model, a file.
   void advance() { work_.fetch_add(1, std::memory_order_relaxed); }
   /// A new group of workers: its calls are counted from 0, so that ranks can be compared.
   void begin_group();
   [[nodiscard]] Seen look() const;
+  void begin_stage(const std::string& stage, std::int64_t step);
+  void reads_sources(std::int64_t rows, std::int64_t tokens);
+  void writes_outputs(std::int64_t rows, std::int64_t tokens);
+  [[nodiscard]] Work work() const;
 
   /// For as long as it lives the thread waits for others.
   class Wait {
@@ -51,6 +63,7 @@ class Activity {
   mutable std::mutex mutex_;
   std::uint64_t calls_ = 0;
   std::string waits_in_, last_call_;
+  Work doing_;
   std::vector<int> waits_for_;
 };
 

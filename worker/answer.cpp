@@ -14,16 +14,24 @@
 
 #include "common/data/generation.hpp"
 #include "common/text/tokenizer.hpp"
+#include "worker/activity.hpp"
 #include "worker/batch/batch.hpp"
 #include "worker/generate/beam.hpp"
 #include "worker/generate/generate.hpp"
 #include "worker/model/t5.hpp"
+#include "worker/out_of_memory.hpp"
 
 namespace plumbline {
 
 namespace {
 
 constexpr std::size_t kMaxBatchTokens = 8192;
+
+/// Of what a library throws, which no room turned into an Error.
+Error error_of(const std::exception& e) {
+  return library_error(e, "the worker that generates", activity().work(),
+                       "Lower --batch-rows, --max-new-tokens, --beams, --samples or --threads.");
+}
 
 /// Sources that are answered together, as tokens.
 struct Sources {
@@ -86,8 +94,8 @@ Status on_threads(int threads, std::size_t count, const std::function<Status(std
       Status status;
       try {
         status = work(i);
-      } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
-        status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+      } catch (const std::exception& e) {
+        status = error_of(e);
       }
       if (status.has_value()) continue;
       next = count;
@@ -199,11 +207,12 @@ std::vector<std::vector<std::size_t>> length_batches(const std::vector<std::size
 
 Status answer(std::istream& in, std::ostream& out, at::Device device, int threads) {
   const at::NoGradGuard no_grad;
+  activity().begin_stage("generation", 0);
   Status status;
   try {
     status = answer_all(in, out, device, threads);
-  } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
-    status = run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+  } catch (const std::exception& e) {
+    status = error_of(e);
   }
   if (status.has_error()) out << to_line(to_json(status.error())) << std::endl;
   return status;

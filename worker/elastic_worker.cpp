@@ -112,7 +112,7 @@ Status work_in_elastic_group(const RunLayout& layout, const RunConfig& config, i
   options.orphan = std::chrono::milliseconds(config.control.orphan_ms);
   PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), std::move(options)));
   log_info("joined as worker " + std::to_string(number) + " (" + listener.address() + "), " + fingerprint);
-  const Status status = guarded([&] {
+  const Status status = guarded(config, "worker " + std::to_string(number), [&] {
     return ElasticWorker({config, layout, *session, device, fingerprint}, listener).work();
   });
   take_leave(*session, status);

@@ -6,10 +6,19 @@
 #include <cstdlib>
 
 #include "common/core/clock.hpp"
+#include "worker/activity.hpp"
 #include "worker/log.hpp"
+#include "worker/out_of_memory.hpp"
 #include "worker/stacks.hpp"
 
 namespace plumbline {
+
+namespace {
+std::string host_name() {
+  char host[256] = "";
+  return gethostname(host, sizeof host - 1) == 0 ? host : "";
+}
+}  // namespace
 
 void exit_now(int status) {
   flush_log();
@@ -20,8 +29,7 @@ void exit_now(int status) {
 Hello introduce(const std::string& group, const std::string& fingerprint) {
   Hello hello;
   hello.role = Role::kWorker;
-  char host[256] = "";
-  if (gethostname(host, sizeof host - 1) == 0) hello.host = host;
+  hello.host = host_name();
   hello.pid = getpid();
   hello.group = group;
   hello.fingerprint = fingerprint;
@@ -33,11 +41,10 @@ SessionOptions session_options(const RunConfig& config, const RunLayout& layout)
   options.heartbeat = std::chrono::milliseconds(config.control.heartbeat_ms);
   options.timeout = worker_timeout(config.control, /*elastic=*/false);
   options.write_stacks = [layout](const std::string& heading) -> Result<std::string> {
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
-    const auto file = layout.logs() / ("stacks-" + std::string(host) + "-" + std::to_string(getpid()) + ".txt");
-    PLUMBLINE_TRY(write_stacks(
-        file, std::string(host) + ", process " + std::to_string(getpid()) + ", " + utc_now() + "\n" + heading));
+    const std::string host = host_name();
+    const auto file = layout.logs() / ("stacks-" + host + "-" + std::to_string(getpid()) + ".txt");
+    PLUMBLINE_TRY(
+        write_stacks(file, host + ", process " + std::to_string(getpid()) + ", " + utc_now() + "\n" + heading));
     log_error("hangs, as the coordinator sees it; the stacks of all threads: " + file.string());
     return file.lexically_relative(layout.root()).string();
   };
@@ -48,11 +55,14 @@ SessionOptions session_options(const RunConfig& config, const RunLayout& layout)
   return options;
 }
 
-Status guarded(const std::function<Status()>& work) {
+std::string who_on_this_host(const std::string& who) { return who + " on " + host_name(); }
+
+Status guarded(const RunConfig& config, const std::string& who, const std::function<Status()>& work) {
   try {
     return work();
   } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
-    return run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+    const Activity::Work doing = activity().work();
+    return library_error(e, who_on_this_host(who), doing, memory_hint(doing, config));
   }
 }
 

@@ -18,8 +18,11 @@ Hello introduce(const std::string& group, const std::string& fingerprint);
 /// As the run's configuration says; a lost connection ends the process. Stacks go to the run's logs.
 SessionOptions session_options(const RunConfig& config, const RunLayout& layout);
 
-/// `work`, with what a library throws as a run error.
-Status guarded(const std::function<Status()>& work);
+/// "worker 2 on node-7"
+std::string who_on_this_host(const std::string& who);
+
+/// `work`, with what a library throws as an error of `who`: where memory ran out, one that says what needs less.
+Status guarded(const RunConfig& config, const std::string& who, const std::function<Status()>& work);
 
 /// Tells the coordinator of an error, if there is one and the coordinator is still there, and ends the session.
 void take_leave(Session& session, const Status& status);

@@ -1,4 +1,5 @@
 // plumbline-worker: joins a run and computes. Only wires: options, numerics, MPI, the kind of group.
+#include <c10/util/Logging.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "common/core/check.hpp"
 #include "common/core/files.hpp"
 #include "common/core/log.hpp"
+#include "worker/activity.hpp"
 #include "worker/answer.hpp"
 #include "worker/collective/mpi_session.hpp"
 #include "worker/device.hpp"
@@ -17,6 +19,7 @@
 #include "worker/joining.hpp"
 #include "worker/log.hpp"
 #include "worker/numerics.hpp"
+#include "worker/out_of_memory.hpp"
 #include "worker/sample.hpp"
 #include "worker/stacks.hpp"
 #include "worker/static_worker.hpp"
@@ -61,10 +64,12 @@ Status sample_share(const std::string& task_file, const std::string& share_text,
   PLUMBLINE_ASSIGN(const Json json, read_json_file(task_file));
   PLUMBLINE_ASSIGN(const SamplingTask task, sampling_task_from_json(json, task_file));
   fix_numerics(task.threads);
+  activity().begin_stage("generation", 0);
   try {
     return sample(task, share, out, device_of(share.index));
   } catch (const std::exception& e) {  // A library's, which no room turned into an Error.
-    return run_error(std::string("a library failed: ") + e.what(), "plumbline-worker");
+    return library_error(e, who_on_this_host("a sampling worker"), activity().work(),
+                         "Lower --batch-rows, --max-new-tokens or --workers.");
   }
 }
 
@@ -120,6 +125,8 @@ int main(int argc, char** argv) {
     const int status = app.exit(e);
     return status == 0 ? 0 : static_cast<int>(ErrorCode::kUsage);
   }
+  // Or torch aborts where it could throw that there is no memory; it is found set in this program before main() begins.
+  FLAGS_caffe2_use_fatal_for_enforce = false;
   signal(SIGTERM, end_on_signal);
   signal(SIGPIPE, SIG_IGN);
   if (!task.empty()) {

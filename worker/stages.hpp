@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/data/dataset.hpp"
+#include "worker/activity.hpp"
 #include "worker/checkpoint/checkpoint.hpp"
 #include "worker/checkpoint/checkpoint_writer.hpp"
 #include "worker/evaluate.hpp"
@@ -55,7 +56,10 @@ class Stages {
   [[nodiscard]] const RunConfig& config() const { return context_.config; }
   [[nodiscard]] bool resumes() const { return !assignment_.resume_from.empty(); }
   [[nodiscard]] bool is_due(std::int64_t every) const { return every > 0 && step_ % every == 0; }
-  void enter(const std::string& phase) { context_.session.at(step_, phase); }
+  void enter(const std::string& phase) {
+    context_.session.at(step_, phase);
+    activity().begin_stage(phase, step_);
+  }
   Status make_trainer();
   Status make_room_for_checkpoints();
   /// What became of the checkpoint that is being written, without waiting for it.

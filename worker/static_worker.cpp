@@ -63,7 +63,9 @@ Status work_in_static_group(const RunLayout& layout, const RunConfig& config, Co
   PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), session_options(config, layout)));
   log_info("joined as rank " + std::to_string(ranks.rank()) + " of " + std::to_string(ranks.size()) + " (" +
            ranks.name() + "), " + fingerprint);
-  const Status status = guarded([&] { return train({config, layout, *session, device, fingerprint}, ranks); });
+  const Status status = guarded(config, "rank " + std::to_string(ranks.rank()), [&] {
+    return train({config, layout, *session, device, fingerprint}, ranks);
+  });
   take_leave(*session, status);
   return status;
 }

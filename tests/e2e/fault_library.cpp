@@ -13,6 +13,8 @@
 //                            a number: the call fails with this errno
 //   PLUMBLINE_FAULT_LASTS    present: every call from that one on fails, not only that one
 //   PLUMBLINE_FAULT_TOKEN    a file that is made by the first process that comes to the call; others pass it
+//   PLUMBLINE_FAULT_MEMORY   no tensor of this many bytes or more can be had (posix_memalign)
+//   PLUMBLINE_FAULT_SINCE    … once this file is there
 //   PLUMBLINE_FAULT_LIST     a file that every counted call is written to: number, name, path, "!" where the fault was
 //
 // Only what programs call themselves is seen, not what the C library calls inside (buffered writes of a FILE).
@@ -59,9 +61,9 @@ bool has_arguments(std::string sought) {
 
 struct Plan {
   bool counts = false, lasts = false;
-  std::string root, token, list, call;
+  std::string root, token, list, call, since;
   Kind kind = Kind::kFiles;
-  long at = 0, least = 0;
+  long at = 0, least = 0, memory = 0;
   Deed deed = Deed::kNone;
   int error = 0;
 
@@ -73,6 +75,8 @@ struct Plan {
     list = variable("PLUMBLINE_FAULT_LIST");
     call = variable("PLUMBLINE_FAULT_CALL");
     least = std::atol(variable("PLUMBLINE_FAULT_LEAST").c_str());
+    memory = std::atol(variable("PLUMBLINE_FAULT_MEMORY").c_str());
+    since = variable("PLUMBLINE_FAULT_SINCE");
     lasts = std::getenv("PLUMBLINE_FAULT_LASTS") != nullptr;
     if (variable("PLUMBLINE_FAULT_KIND") == "mesh") kind = Kind::kMesh;
     at = std::atol(variable("PLUMBLINE_FAULT_AT").c_str());
@@ -325,6 +329,16 @@ int mkdir(const char* path, mode_t mode) noexcept {
   return change("mkdir", path_of(AT_FDCWD, path), [&] { return call(path, mode); });
 }
 
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+  static const auto call = real<int (*)(void**, size_t, size_t)>("posix_memalign");
+  // A small one may be asked for before the plan can be made.
+  if (size < 4096 || plan().memory <= 0 || size < static_cast<size_t>(plan().memory) || !plan().counts)
+    return call(memory, alignment, size);
+  const int before = errno;
+  const bool is_since = plan().since.empty() || ::access(plan().since.c_str(), F_OK) == 0;
+  errno = before;
+  return is_since ? ENOMEM : call(memory, alignment, size);
+}
 int connect(int socket, const sockaddr* address, socklen_t size) {
   static const auto call = real<int (*)(int, const sockaddr*, socklen_t)>("connect");
   if (plan().counts && plan().kind == Kind::kMesh) {

@@ -362,7 +362,8 @@ Status join(const RunLayout& layout, int number) {
   SessionOptions options = session_options(config, layout);
   options.orphan = std::chrono::milliseconds(config.control.orphan_ms);
   PLUMBLINE_ASSIGN(const auto session, Session::join(layout.root(), std::move(hello), std::move(options)));
-  const Status status = guarded([&] { return ArithmeticWorker(config, layout, *session, listener).work(); });
+  const Status status =
+      guarded(config, "worker", [&] { return ArithmeticWorker(config, layout, *session, listener).work(); });
   take_leave(*session, status);
   return status;
 }

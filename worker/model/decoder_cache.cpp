@@ -144,6 +144,7 @@ at::Tensor T5::step(DecoderCache& cache, const at::Tensor& token_B) const {
   const std::int64_t H = config_.num_heads, known = cache.capacity;
   make_room(cache);
   if (cache.capacity != known) {
+    activity().writes_outputs(cache.rows, cache.capacity);
     const at::Tensor back = at::arange(cache.capacity - 1, -1, -1, token_B.options());
     const at::Tensor bucket = layers::relative_buckets(-back, false, config_.relative_attention_num_buckets,
                                                        config_.relative_attention_max_distance);

@@ -191,6 +191,7 @@ at::Tensor T5::read(const at::Tensor& source_BS, const at::Tensor& source_mask_B
 at::Tensor T5::encode_with(const layers::Stack& encoder, const at::Tensor& source_BS, const at::Tensor& source_mask_BS,
                            std::optional<DropoutKey> dropout) const {
   const std::int64_t B = source_BS.size(0), S = source_BS.size(1);
+  activity().reads_sources(B, S);
   layers::Pass pass = pass_over(B, dropout, 1);
   at::Tensor x = layers::embed(source_BS.t().reshape({-1}), shared_, pass);
   const at::Tensor bias =
@@ -213,6 +214,7 @@ at::Tensor T5::decode_rows(const at::Tensor& input_RT, const at::Tensor& memory_
                            const at::Tensor& memory_row_R, std::optional<DropoutKey> dropout) const {
   refresh();
   const std::int64_t R = input_RT.size(0), T = input_RT.size(1), S = memory_BSD.size(1), B = memory_BSD.size(0);
+  activity().writes_outputs(R, T);
   layers::Pass pass = pass_over(R, dropout, 2);
   at::Tensor x = layers::embed(input_RT.t().reshape({-1}), shared_, pass);
   layers::Memory memory{time_major(memory_BSD), {}, {}};
