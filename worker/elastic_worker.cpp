@@ -1,6 +1,8 @@
 #include "worker/elastic_worker.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "common/config/loopback.hpp"
 #include "worker/collective/nccl_group.hpp"
@@ -33,7 +35,9 @@ class ElasticWorker {
   Status work() {
     if (context_.session.welcome().under_way) PLUMBLINE_TRY(loop_.prepare_to_join());
     for (;;) {
-      const std::optional<Assignment> assignment = context_.session.ready(loop_.holding());
+      Ready holding = loop_.holding();
+      holding.unreached = std::exchange(unreached_, {});
+      const std::optional<Assignment> assignment = context_.session.ready(holding);
       if (!assignment) return {};
       // Before anybody else can hold its step: whoever goes on with a copy of it could not report it.
       PLUMBLINE_TRY(context_.session.report_again(*assignment));
@@ -78,6 +82,12 @@ class ElasticWorker {
     place.rank = assignment.rank, place.addresses = assignment.mesh, place.generation = assignment.generation;
     place.key = assignment.key;
     place.encrypted = !is_loopback(context_.config.control.bind);
+    // What was lost is sent again in ever longer intervals: an interruption that the coordinator bears is heard the end
+    // of within twice its length.
+    place.silence = 2 * worker_timeout(context_.config.control, /*elastic=*/true);
+    place.unreached = [this](int rank) {
+      if (std::find(unreached_.begin(), unreached_.end(), rank) == unreached_.end()) unreached_.push_back(rank);
+    };
     Group group;
     PLUMBLINE_ASSIGN(group.ranks, make_tcp_collective(place, listener_, context_.session.interrupt()));
     if (context_.device.is_cpu() || assignment.world == 1) return group;
@@ -95,6 +105,7 @@ class ElasticWorker {
 
   WorkerContext context_;
   const MeshListener& listener_;
+  std::vector<int> unreached_;  ///< in the generation that was left last
   TrainLoop loop_;
 };
 

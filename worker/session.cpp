@@ -11,6 +11,9 @@ namespace plumbline {
 namespace {
 /// How long the reader waits before it looks whether the worker is leaving.
 constexpr std::chrono::milliseconds kReadTimeout{100};
+/// Silence of a coordinator that is none yet; then whether there is another is looked at so often. Thousands of workers
+/// share the file system.
+constexpr std::chrono::milliseconds kSilence{2'000}, kLookAtFile{1'000};
 /// Between two looks for another coordinator, and for one to answer.
 constexpr std::chrono::milliseconds kLookAgain{50}, kConnectTimeout{10'000};
 /// Of steps without a checkpoint between them; older reports are given up.
@@ -199,14 +202,22 @@ void Session::leave() {
 }
 
 void Session::read() {
+  auto look_at = std::chrono::steady_clock::now() + kSilence;
   for (;;) {
     auto message = client()->receive(kReadTimeout);
+    const auto now = std::chrono::steady_clock::now();
+    if (message.has_value() && message.value()) look_at = now + kSilence;
+    if (message.has_value() && now >= look_at) {
+      look_at = now + kLookAtFile;
+      if (is_replaced()) message = run_error("another coordinator has taken the run over", "control plane");
+    }
     std::unique_lock lock(mutex_);
     if (leaving_) return;
     if (message.has_error()) {
       connected_ = false;
       lock.unlock();
       if (!find_another(message.error())) return;
+      look_at = std::chrono::steady_clock::now() + kSilence;
       continue;
     }
     if (message.value()) {
@@ -219,6 +230,13 @@ void Session::read() {
     }
     changed_.notify_all();
   }
+}
+
+bool Session::is_replaced() const {
+  std::unique_lock lock(mutex_);
+  const auto [client, generation] = std::pair(client_, hello_.generation);
+  lock.unlock();  // A file system may take its time.
+  return client->is_replaced(run_dir_, generation);
 }
 
 bool Session::find_another(const Error& lost) {

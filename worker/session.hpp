@@ -5,8 +5,10 @@
 // A worker of an elastic group lives through several generations. Between two it is ready() for the next; when the
 // coordinator wants one the interrupt is raised, which ends every wait here and in the collective. It may outlive its
 // coordinator too: then it trains as far as its lease goes, looks for another one where the run directory says, and
-// once it has found it the interrupt is raised as well. What it reports meanwhile is kept and said again. at(), send(),
-// report() and leave() may be called from any thread; the waits from the training thread.
+// once it has found it the interrupt is raised as well. A coordinator that says nothing may be cut off, or stopped, and
+// not hang up: the run directory is looked at meanwhile, and where it names another the connection counts as lost. What
+// it reports meanwhile is kept and said again. at(), send(), report() and leave() may be called from any thread; the
+// waits from the training thread.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -89,6 +91,8 @@ class Session {
   Session(std::filesystem::path run_dir, Hello hello, ControlClient client, SessionOptions options);
   [[nodiscard]] std::shared_ptr<ControlClient> client() const;
   void read();
+  /// The coordinator has said nothing for a while. True when another has taken its place.
+  [[nodiscard]] bool is_replaced() const;
   /// Looks for another coordinator; false when the worker leaves meanwhile.
   bool find_another(const Error& lost);
   void take_up(std::shared_ptr<ControlClient> client);

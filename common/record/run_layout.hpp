@@ -18,6 +18,7 @@ class RunLayout {
   [[nodiscard]] std::filesystem::path journal() const { return root_ / "journal.jsonl"; }
   [[nodiscard]] std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path coordinator() const { return root_ / "coordinator.json"; }
+  [[nodiscard]] std::filesystem::path claim() const { return root_ / "claim"; }  ///< coordinator/journal/claim.hpp
   [[nodiscard]] std::filesystem::path secret() const { return root_ / "secret"; }
   [[nodiscard]] std::filesystem::path logs() const { return root_ / "logs"; }
   [[nodiscard]] std::filesystem::path worker_log(int rank) const;  ///< logs/worker-0003.log

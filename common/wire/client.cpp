@@ -79,6 +79,9 @@ Result<Connection> open_connection(const std::filesystem::path& run_dir, const C
   // connection.
   const unsigned int unacknowledged_ms = std::chrono::milliseconds(kSendTimeout).count();
   ::setsockopt(socket->get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
+  // What a short interruption swallows is to be heard soon after it, not after as long again.
+  const int steadily = 1;
+  ::setsockopt(socket->get(), IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &steadily, sizeof steadily);
   SecureStream stream(std::move(socket).value(), context, TlsSide::kClient);
   const Status shaken = stream.shake_hands(deadline);
   if (shaken.has_value()) return Connection(std::move(stream));
@@ -116,6 +119,7 @@ Result<Welcome> introduce(Connection& connection, const Hello& hello, const std:
 
 struct ControlClient::State {
   Connection connection;
+  CoordinatorAddress coordinator;
   Role role;
   Welcome welcome;
   Generation heard;                   ///< of what is received; only receive() uses it
@@ -139,11 +143,18 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& run_di
     hello.mesh = connection.stream().local_address() + hello.mesh.substr(kEverywhere.size() - 1);
   PLUMBLINE_ASSIGN(Welcome welcome, introduce(connection, hello, run_dir, deadline));
   const Generation generation = welcome.generation;
-  return ControlClient(std::unique_ptr<State>(
-      new State{std::move(connection), hello.role, std::move(welcome), generation, generation.value()}));
+  return ControlClient(std::unique_ptr<State>(new State{std::move(connection), credentials.address, hello.role,
+                                                        std::move(welcome), generation, generation.value()}));
 }
 
 const Welcome& ControlClient::welcome() const { return state_->welcome; }
+
+bool ControlClient::is_replaced(const std::filesystem::path& run_dir, Generation generation) const {
+  const auto now = read_address(RunLayout(run_dir));
+  if (now.has_error() || now->generation < generation) return false;
+  const CoordinatorAddress& mine = state_->coordinator;
+  return now->host != mine.host || now->port != mine.port || now->pid != mine.pid || now->hostname != mine.hostname;
+}
 
 void ControlClient::speak_in(Generation generation) { state_->spoken = generation.value(); }
 

@@ -23,6 +23,8 @@ class ControlClient {
   ~ControlClient();
 
   [[nodiscard]] const Welcome& welcome() const;
+  /// Does coordinator.json name another coordinator than this connection's, of this generation or a later one?
+  [[nodiscard]] bool is_replaced(const std::filesystem::path& run_dir, Generation generation) const;
   /// From now on what is sent is of this generation: until it is called, of the welcome's. Thread-safe.
   void speak_in(Generation generation);
   Status send(const Message& message);

@@ -284,10 +284,11 @@ void read(Fields& f, Assignment& m) {
   f.step_or_none("make_up", m.make_up);
 }
 
-Json write(const Ready& m) { return {{"step", m.step}, {"weights", m.weights}}; }
+Json write(const Ready& m) { return {{"step", m.step}, {"weights", m.weights}, {"unreached", m.unreached}}; }
 void read(Fields& f, Ready& m) {
   f.step_or_none("step", m.step);
   f.hex("weights", m.weights, 0, kHashDigits);
+  f.numbers("unreached", m.unreached, kMaxRanks, kMaxRanks);
   f.require((m.step < 0) == m.weights.empty(), "a state has a step and a digest, or neither");
 }
 

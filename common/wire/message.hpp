@@ -117,6 +117,8 @@ struct Assignment {
 struct Ready {
   std::int64_t step = -1;  ///< of the weights it holds; -1: none
   std::string weights;     ///< hex digest of weights and optimizer state; empty: none
+  /// Ranks of the generation that it leaves which it cannot reach, though nothing says that they are gone.
+  std::vector<int> unreached = {};
 };
 struct Regroup {
   std::string reason;

@@ -17,6 +17,7 @@ namespace {
 struct ResumeOptions {
   std::string run, launcher;
   int workers = 0;  ///< 0: the run's own
+  bool take_over = false;
   std::vector<std::string> set;
 };
 
@@ -84,7 +85,8 @@ Status run_resume(const ResumeOptions& options) {
   const int workers = options.workers > 0 ? options.workers : config.workers.count;
   Accepted accepted;  // Settings that the run cannot go on with are not stored.
   if (!changes.empty()) accepted = [&](Journal& journal) { return store(layout, config, changes, journal); };
-  PLUMBLINE_ASSIGN(const RunOutcome outcome, serve_run(layout, now, workers, accepted));
+  const LostCoordinator lost = options.take_over ? LostCoordinator::kReplace : LostCoordinator::kRefuse;
+  PLUMBLINE_ASSIGN(const RunOutcome outcome, serve_run(layout, now, workers, accepted, lost));
   print_outcome(layout, outcome);
   return {};
 }
@@ -100,6 +102,9 @@ void add_resume(CLI::App& app, CommandBody& body) {
       ->add_option("--workers", options->workers,
                    "Workers for this start; any number up to train.lanes, the weights are the same")
       ->check(CLI::Range(1, kMostWorkers));
+  command->add_flag("--take-over", options->take_over,
+                    "Also when a coordinator holds the run and does not answer: it hangs, or its host is cut off. It "
+                    "finds that it has no say any more, and ends, should it come back; one that answers is left alone");
   command->add_option("--launcher", options->launcher, "Who starts the workers, for this start")
       ->check(CLI::IsMember({"auto", "local", "mpirun", "srun", "external"}));
   command

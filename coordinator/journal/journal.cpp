@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "common/core/clock.hpp"
-#include "common/core/file_descriptor.hpp"
+#include "common/core/files.hpp"
 
 namespace plumbline {
 namespace {
@@ -29,15 +29,6 @@ Error system_error_at(const fs::path& path, const char* what) {
   const std::string message = fmt::format("{}: {}", what, std::strerror(error));
   if (error == EROFS) return environment_error(message, path.string(), "Have the file system mounted for writing.");
   return run_error(message, path.string());
-}
-
-Error held_by_another(const RunLayout& layout) {
-  std::string who = "another process";
-  if (const auto address = read_address(layout); address.has_value() && address->pid > 0)
-    who = fmt::format("process {}{}", address->pid, address->hostname.empty() ? "" : " on " + address->hostname);
-  return usage_error("a coordinator serves this run already: " + who, layout.root().string(),
-                     fmt::format("Watch it with `plumbline status {0}`, or stop it with `plumbline stop {0}`.",
-                                 layout.root().string()));
 }
 
 /// All bytes or an errno.
@@ -56,27 +47,43 @@ int write_whole(int fd, std::string_view bytes) {
 
 Result<Journal> Journal::open(const RunLayout& layout) {
   const fs::path path = layout.journal();
-  const int fd = ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) return system_error_at(path, "the journal cannot be opened");
-  Journal journal(path, fd);
-  for (int attempt = 0; ::flock(fd, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
+  if (!file) return system_error_at(path, "the journal cannot be opened");
+  for (int attempt = 0; ::flock(file.get(), LOCK_EX | LOCK_NB) != 0; ++attempt) {
     if (errno != EWOULDBLOCK) return system_error_at(path, "the journal cannot be locked");
-    if (attempt == kAttempts) return held_by_another(layout);
+    if (attempt == kAttempts) return served_already(layout);
     std::this_thread::sleep_for(kBetweenAttempts);
   }
+  PLUMBLINE_ASSIGN(Claim claim, Claim::lay(layout));
+  Journal journal(path, std::move(file), std::move(claim));
   PLUMBLINE_TRY(journal.load());
   PLUMBLINE_TRY(fsync_path(path.parent_path()));
   return journal;
 }
 
-Journal::Journal(Journal&& other) noexcept
-    : path_(std::move(other.path_)),
-      fd_(std::exchange(other.fd_, -1)),
-      bytes_(other.bytes_),
-      entries_(std::move(other.entries_)) {}
-
-Journal::~Journal() {
-  if (fd_ >= 0) ::close(fd_);
+/// The order is what makes it safe: claim, read, put the copy in place. Killed in between, the old journal stands.
+Result<Journal> Journal::take_over(const RunLayout& layout) {
+  const fs::path path = layout.journal();
+  const auto holder = read_address(layout);
+  PLUMBLINE_ASSIGN(Claim claim, Claim::lay(layout));
+  PLUMBLINE_ASSIGN(const std::string text, read_file(path, kMaxJournalBytes));
+  const fs::path copy = layout.root() / (".journal.jsonl." + to_hex(random_bytes(4)) + ".new");
+  FileDescriptor file(::open(copy.c_str(), O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!file) return system_error_at(copy, "the journal cannot be copied");
+  const bool copied = ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 && write_whole(file.get(), text) == 0 &&
+                      ::fsync(file.get()) == 0 && ::rename(copy.c_str(), path.c_str()) == 0;
+  if (!copied) {
+    const Error error = system_error_at(copy, "the journal cannot be copied");
+    ::unlink(copy.c_str());
+    return error;
+  }
+  PLUMBLINE_TRY(fsync_path(path.parent_path()));
+  Journal journal(path, std::move(file), std::move(claim));
+  PLUMBLINE_TRY(journal.load());
+  const bool known = holder.has_value();
+  PLUMBLINE_TRY(journal.append("run_taken_over", {{"pid", known ? Json(holder->pid) : Json()},
+                                                  {"hostname", known ? Json(holder->hostname) : Json()}}));
+  return journal;
 }
 
 Status Journal::load() {
@@ -85,7 +92,7 @@ Status Journal::load() {
   bytes_ = static_cast<std::int64_t>(journal.whole_bytes);
   entries_ = std::move(journal.entries);
   if (journal.whole_bytes == text.size()) return {};
-  if (::ftruncate(fd_, bytes_) != 0 || ::fsync(fd_) != 0)
+  if (::ftruncate(file_.get(), bytes_) != 0 || ::fsync(file_.get()) != 0)
     return system_error_at(path_, "the journal's cut last line cannot be dropped");
   return {};
 }
@@ -96,8 +103,9 @@ Status Journal::append(const std::string& event, Json data) {
   if (line.size() > kMaxJournalLineBytes ||
       bytes_ + static_cast<std::int64_t>(line.size()) > static_cast<std::int64_t>(kMaxJournalBytes))
     return run_error(fmt::format("the event {} does not fit into the journal", event), path_.string());
-  if (const int failed = write_whole(fd_, line); failed != 0) return undo(failed);
-  if (::fsync(fd_) != 0) return undo(errno);
+  if (const int failed = write_whole(file_.get(), line); failed != 0) return undo(failed);
+  if (::fsync(file_.get()) != 0) return undo(errno);
+  PLUMBLINE_TRY(claim_.check());
   bytes_ += static_cast<std::int64_t>(line.size());
   entries_.push_back(std::move(entry));
   return {};
@@ -105,11 +113,22 @@ Status Journal::append(const std::string& event, Json data) {
 
 /// Takes back what a failed write may have left. Where even that fails, opening the journal drops the line.
 Error Journal::undo(int errno_of_write) {
-  static_cast<void>(::ftruncate(fd_, bytes_) == 0 && ::fsync(fd_) == 0);
+  static_cast<void>(::ftruncate(file_.get(), bytes_) == 0 && ::fsync(file_.get()) == 0);
   const bool full = errno_of_write == ENOSPC || errno_of_write == EDQUOT;
   return run_error(
       full ? "the disk is full" : fmt::format("the journal cannot be written: {}", std::strerror(errno_of_write)),
       path_.string(), full ? fmt::format("Make room, then `plumbline resume {}`.", path_.parent_path().string()) : "");
+}
+
+Error served_already(const RunLayout& layout) {
+  std::string who = "another process";
+  if (const auto address = read_address(layout); address.has_value() && address->pid > 0)
+    who = fmt::format("process {}{}", address->pid, address->hostname.empty() ? "" : " on " + address->hostname);
+  return usage_error(
+      "a coordinator serves this run already: " + who, layout.root().string(),
+      fmt::format("Watch it with `plumbline status {0}`, or stop it with `plumbline stop {0}`. Where it hangs "
+                  "or its host is lost: plumbline resume {0} --take-over",
+                  layout.root().string()));
 }
 
 bool is_held(const RunLayout& layout) {

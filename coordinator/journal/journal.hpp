@@ -8,11 +8,10 @@
 // broken line before the last is a data error, since something else wrote there.
 //
 // Events and their data (docs/formats.md explains them; replay() passes over what it does not know):
-//   run_created {…}                          coordinator_started {…}               configuration_changed {key: value,
-//   …} generation_started {generation, world, launcher, group, fingerprint, resume_from, start_step, reason}
-//   generation_ended {…}                     worker_lost {…}
-//   checkpoint_committed {step, weights_sha256, generation}
-//   checkpoint_set_aside {step, weights_sha256, file, reason, moved_to, instead}
+//   run_created {…}                          coordinator_started {…}               run_taken_over {pid, hostname}
+//   configuration_changed {key: value, …}    generation_started {generation, world, launcher, group, fingerprint,
+//   resume_from, start_step, reason} generation_ended {…}                     worker_lost {…} checkpoint_committed
+//   {step, weights_sha256, generation} checkpoint_set_aside {step, weights_sha256, file, reason, moved_to, instead}
 //   rate_measured {step, rate}               early_stop {step, rate, lowest_rate, lowest_step}
 //   snapshot_aggregated {…}                  snapshot_missing {step}               evaluated {…}
 //   stop_requested {…}
@@ -28,11 +27,13 @@
 #include <string_view>
 #include <vector>
 
+#include "common/core/file_descriptor.hpp"
 #include "common/core/ids.hpp"
 #include "common/core/json.hpp"
 #include "common/core/result.hpp"
 #include "common/record/metrics.hpp"
 #include "common/record/run_layout.hpp"
+#include "coordinator/journal/claim.hpp"
 
 namespace plumbline {
 
@@ -42,29 +43,37 @@ struct JournalEntry {
   Json data = Json::object();
 };
 
-/// One writer at a time: opening takes an exclusive lock (flock) on the journal that lasts as long as the object. Not
-/// for use from several threads at once.
+/// One writer at a time: opening takes an exclusive lock (flock) on the journal that lasts as long as the object, and
+/// lays a claim (claim.hpp), which stands until another does. Not for use from several threads at once.
 class Journal {
  public:
   /// Opens (making it when absent) for append; reads what is there. A usage error, naming the coordinator's pid where
   /// coordinator.json has one, when another process holds the lock.
   static Result<Journal> open(const RunLayout& layout);
-  Journal(Journal&& other) noexcept;
-  Journal& operator=(Journal&&) = delete;
-  ~Journal();
-  /// Writes the line and fsyncs it. On an error (full disk, …) the file is as it was before.
+  /// The same without asking for the lock, which a coordinator has that cannot be reached. It finds the claim before
+  /// anybody hears of a line that it writes after this has read the journal; and what it still writes goes to a file
+  /// without a name, as this one goes on in a copy. Says who had it in a line of its own.
+  static Result<Journal> take_over(const RunLayout& layout);
+  /// Writes the line and fsyncs it. On an error (full disk, …) the file is as it was before. Superseded: an error as
+  /// claim().check(), and whether the line stands is the other coordinator's to say.
   Status append(const std::string& event, Json data);
+  [[nodiscard]] const Claim& claim() const { return claim_; }
   [[nodiscard]] const std::vector<JournalEntry>& entries() const { return entries_; }
 
  private:
-  Journal(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+  Journal(std::filesystem::path path, FileDescriptor file, Claim claim)
+      : path_(std::move(path)), file_(std::move(file)), claim_(std::move(claim)) {}
   Status load();
   Error undo(int errno_of_write);
   std::filesystem::path path_;
-  int fd_ = -1;
+  FileDescriptor file_;
+  Claim claim_;
   std::int64_t bytes_ = 0;  ///< of whole lines: where the next one goes
   std::vector<JournalEntry> entries_;
 };
+
+/// A usage error that names the coordinator, as coordinator.json has it, and says what can be done.
+Error served_already(const RunLayout& layout);
 
 /// Does a process hold the journal's lock: is the run being served? False as well where there is no journal.
 bool is_held(const RunLayout& layout);

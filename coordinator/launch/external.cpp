@@ -15,6 +15,7 @@ class ExternalGroup final : public WorkerGroup {
   GroupExit wait() override { return {0, "was started by a person"}; }
   void terminate() override {}
   void kill() override {}
+  void let_go() override {}
 };
 
 class ExternalLauncher final : public Launcher {

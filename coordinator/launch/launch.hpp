@@ -42,6 +42,8 @@ class WorkerGroup {
   /// Asks the whole group to end (SIGTERM); kill() does not ask. Nothing after wait().
   virtual void terminate() = 0;
   virtual void kill() = 0;
+  /// Another looks after it from now on: destroying this leaves the processes alone.
+  virtual void let_go() = 0;
 };
 
 /// Processes of workers on this machine that `run`'s coordinator launched and that still live, whoever their parent is.

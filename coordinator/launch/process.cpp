@@ -65,7 +65,7 @@ class ChildGroup final : public WorkerGroup {
  public:
   ChildGroup(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
   ~ChildGroup() override {
-    if (reaped_) return;
+    if (reaped_ || let_go_) return;
     terminate();
     if (!ends_within(kGrace)) kill();
     if (ends_within(kGrace))
@@ -98,6 +98,7 @@ class ChildGroup final : public WorkerGroup {
     signal(SIGCONT);  // A stopped process acts on SIGTERM only when it goes on.
   }
   void kill() override { signal(SIGKILL); }
+  void let_go() override { let_go_ = true; }
 
  private:
   void signal(int number) const {
@@ -122,19 +123,22 @@ class ChildGroup final : public WorkerGroup {
 
   pid_t pid_;
   Fd pidfd_;
-  bool reaped_ = false;
+  bool reaped_ = false, let_go_ = false;
 };
 
 /// Another process's child.
 class AdoptedProcess final : public WorkerGroup {
  public:
   AdoptedProcess(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
-  ~AdoptedProcess() override { terminate(); }
+  ~AdoptedProcess() override {
+    if (!let_go_) terminate();
+  }
   [[nodiscard]] int pidfd() const override { return pidfd_.get(); }
   [[nodiscard]] std::int64_t pid() const override { return pid_; }
   GroupExit wait() override { return {128 + SIGKILL, "has ended"}; }
   void terminate() override { signal(SIGTERM); }
   void kill() override { signal(SIGKILL); }
+  void let_go() override { let_go_ = true; }
 
  private:
   /// By the descriptor, which never means another process.
@@ -144,6 +148,7 @@ class AdoptedProcess final : public WorkerGroup {
   }
   pid_t pid_;
   Fd pidfd_;
+  bool let_go_ = false;
 };
 
 /// Everything that the child needs, laid out before fork(): after it only async-signal-safe calls are allowed, since

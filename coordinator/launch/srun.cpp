@@ -71,6 +71,7 @@ class Step final : public WorkerGroup {
     });
     srun_->kill();
   }
+  void let_go() override { srun_->let_go(); }
 
  private:
   std::unique_ptr<WorkerGroup> srun_;
@@ -136,8 +137,8 @@ class SrunLauncher final : public Launcher {
   [[nodiscard]] std::string host_for(const LaunchRequest& request) {
     const std::string home = home_of(request.number);
     if (const auto last = started_.find(request.number); request.elsewhere && last != started_.end()) {
-      spdlog::warn("{} is left out from now on: its workers are lost again and again", last->second);
-      left_out_.insert(last->second);
+      if (left_out_.insert(last->second).second)
+        spdlog::warn("{} is left out from now on: nothing is launched there any more", last->second);
     }
     const auto begin = std::find(hosts().begin(), hosts().end(), home) - hosts().begin();
     for (std::size_t i = 0; i < hosts().size(); ++i) {

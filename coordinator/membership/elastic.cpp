@@ -31,6 +31,8 @@ std::optional<Error> Transition::why_newcomer_refused(const Hello& hello) const 
   if (hello.group != state_.group) return usage_error("the run has another group of workers than this one");
   if (!state_.processes.contains(hello.rank) && !is_orphan(hello))
     return usage_error("nobody launched a worker " + std::to_string(hello.rank));
+  if (state_.parted.contains({hello.host, hello.pid}))
+    return usage_error("others cannot reach this worker's host, and another was launched in its place");
   if (member_of_number(hello.rank) != nullptr)
     return usage_error("worker " + std::to_string(hello.rank) + " has joined already");
   return std::nullopt;
@@ -121,6 +123,7 @@ void Transition::heard(const Speaker& speaker, const Ready& ready) {
   member.ready = ready;
   member.finished = false;
   member.step = std::max<std::int64_t>(ready.step, 0);
+  note_unreached(speaker.rank, ready.unreached);
   if (state_.phase != GroupPhase::kTraining) return;
   if (state_.leases.regroups() && ready.step == state_.leases.end()) {
     const bool all = std::all_of(state_.members.begin(), state_.members.end(),
@@ -235,11 +238,12 @@ void Transition::regroup_when_ready() {
     if (in_time && ready < facts_.orphans) return;
     adopt_no_more();
   }
-  bool anyone_holds_state = false;
-  for (const auto& [rank, member] : state_.members) {
-    if (!member.ready) return;
-    anyone_holds_state = anyone_holds_state || holds_state(member);
-  }
+  const bool all_left = std::all_of(state_.members.begin(), state_.members.end(),
+                                    [](const auto& m) { return m.second.ready.has_value(); });
+  if (!all_left) return;
+  part_with_severed();
+  bool anyone_holds_state =
+      std::any_of(state_.members.begin(), state_.members.end(), [&](const auto& m) { return holds_state(m.second); });
   if (!anyone_holds_state && state_.assigned)  // before, nobody can
     anyone_holds_state = std::any_of(state_.newcomers.begin(), state_.newcomers.end(),
                                      [&](const auto& m) { return can_take_part(m.second) && holds_state(m.second); });

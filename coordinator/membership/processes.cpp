@@ -56,6 +56,12 @@ void Transition::replace(const event::WorkerExited& exited) {
     if (!others_hold_state)
       return fail({static_cast<ErrorCode>(exited.status), "a worker did not start: its process " + exited.description,
                    facts_.log_place, "What it said is at the end of that file."});
+    // What one host lacks, a way to the coordinator perhaps, another may have.
+    const bool may_lie_in_the_host = exited.status == static_cast<int>(ErrorCode::kEnvironment) && !took_part;
+    if (facts_.chooses_hosts && may_lie_in_the_host && ++state_.failed_starts[exited.number] <= facts_.max_restarts) {
+      state_.elsewhere.insert(exited.number);
+      return launch(exited.number, name + " " + exited.description + " before it took part");
+    }
     state_.left_out.insert(exited.number);
     return note(name + " is left out: it would refuse again", Tone::kWarning);
   }
@@ -101,7 +107,8 @@ void Transition::launch_spares() {
 void Transition::launch(int number, const std::string& reason, bool again) {
   state_.processes[number] = now_;
   state_.dismissed.erase(number);
-  const bool elsewhere = facts_.chooses_hosts && fails_too_often(number);
+  const bool is_to_go_elsewhere = state_.elsewhere.erase(number) > 0, fails = fails_too_often(number);
+  const bool elsewhere = facts_.chooses_hosts && (is_to_go_elsewhere || fails);
   act(action::StartWorker{number, state_.group, elsewhere},
       "launching worker " + std::to_string(number) +
           (elsewhere ? " on another host: "

@@ -13,6 +13,7 @@
 #include "coordinator/journal/journal.hpp"
 #include "coordinator/membership/action.hpp"
 #include "coordinator/membership/event.hpp"
+#include "coordinator/membership/severed.hpp"
 #include "coordinator/schedule/checkpoint_parts.hpp"
 #include "coordinator/schedule/early_stop.hpp"
 #include "coordinator/schedule/lease_window.hpp"
@@ -42,7 +43,7 @@ struct RunFacts {
   int hang_factor = 10;
   std::chrono::milliseconds hang_least{60'000}, hang_unknown{1'800'000};
   std::chrono::milliseconds stacks_grace{5'000};      ///< for a hung worker to write its stacks
-  std::chrono::milliseconds adopt_timeout{10'000};    ///< for the orphans to come
+  std::chrono::milliseconds adopt_timeout{12'000};    ///< for the orphans to come, who try an address for ten seconds
   std::chrono::milliseconds regroup_timeout{30'000};  ///< elastic: for a worker to leave a generation that is over
   std::chrono::milliseconds failure_grace{5'000};     ///< for a group to end by itself after a worker reported an error
   std::chrono::milliseconds finish_grace{30'000};     ///< … after all its workers have finished
@@ -135,7 +136,11 @@ struct RunState {
   std::map<int, std::vector<SteadyTime>> losses;  ///< of those that took part, when, lately
   std::set<int> left_out;                         ///< not launched again
   std::set<int> given_up;                         ///< not launched before a new step
-  std::set<int> dismissed;                        ///< more than were asked for: told to go, and not launched again
+  std::set<int> elsewhere;                        ///< launched next on another host, where one can be chosen
+  std::set<SeveredPair> severed;                  ///< of the present generation's ranks
+  /// Host and process of who was parted with for that, and may not know it yet.
+  std::set<std::pair<std::string, std::int64_t>> parted;
+  std::set<int> dismissed;  ///< more than were asked for: told to go, and not launched again
   bool spares_launched = false;
   bool adopting = false;        ///< orphans are waited for
   bool waits_for_more = false;  ///< it was said that there are too few

@@ -1,6 +1,6 @@
 // One call of decide() in the making: reads the event, changes the state, collects actions. Private to this room; what
-// each event does stands in joining.cpp, elastic.cpp, processes.cpp, progress.cpp, hangs.cpp, silence.cpp, lanes.cpp
-// and ending.cpp.
+// each event does stands in joining.cpp, elastic.cpp, severed.cpp, processes.cpp, progress.cpp, hangs.cpp, silence.cpp,
+// lanes.cpp and ending.cpp.
 #pragma once
 #include <set>
 #include <string>
@@ -55,6 +55,10 @@ class Transition {
   [[nodiscard]] std::optional<Error> fingerprint_conflict(int rank) const;
   [[nodiscard]] Error fingerprint_error(const std::string& who, const std::string& fingerprint,
                                         const std::string& expected) const;
+
+  // severed.cpp
+  void note_unreached(int rank, const std::vector<int>& unreached);
+  void part_with_severed();
 
   // elastic.cpp
   struct Place {

@@ -168,11 +168,15 @@ void Coordinator::carry_out(const action::Drop& drop) {
 
 void Coordinator::carry_out(const action::StoreCheckpoint& store) {
   const std::int64_t step = store.manifest.step.value();
-  off_loop([layout = run_.layout, store] { return store_checkpoint(layout, store.manifest, store.generation); },
-           [this, step, weights = store.manifest.weights_sha256()](const Status& stored) {
-             if (stored.has_error()) return feed(event::CheckpointNotStored{step, stored.error()});
-             feed(event::CheckpointStored{step, weights});
-           });
+  off_loop(
+      [layout = run_.layout, claim = run_.journal.claim(), store]() -> Status {
+        PLUMBLINE_TRY(claim.check());
+        return store_checkpoint(layout, store.manifest, store.generation);
+      },
+      [this, step, weights = store.manifest.weights_sha256()](const Status& stored) {
+        if (stored.has_error()) return feed(event::CheckpointNotStored{step, stored.error()});
+        feed(event::CheckpointStored{step, weights});
+      });
 }
 
 void Coordinator::carry_out(const action::VerifyCheckpoint&) {
@@ -190,8 +194,9 @@ void Coordinator::carry_out(const action::VerifyCheckpoint&) {
 
 void Coordinator::carry_out(const action::PruneCheckpoints& prune) {
   off_loop(
-      [layout = run_.layout, prune, policy = retention_policy(run_.config.checkpoint),
+      [layout = run_.layout, claim = run_.journal.claim(), prune, policy = retention_policy(run_.config.checkpoint),
        measures = run_.measures]() -> Status {
+        PLUMBLINE_TRY(claim.check());
         prune_checkpoints(layout, prune.newest, policy, measures);
         remove_partial_checkpoints(layout, prune.generation);
         return {};

@@ -20,6 +20,7 @@ namespace asio = boost::asio;
 namespace {
 constexpr std::chrono::milliseconds kAcceptPause{100};  ///< after a failed accept (no descriptor left, …)
 constexpr std::chrono::milliseconds kAway{1000};        ///< a tick later than this: the loop stood still
+constexpr std::chrono::milliseconds kClaimHolds{20};    ///< before it is looked at again; a standstill is longer
 
 void say_all(const std::vector<RepeatedLines::Summary>& summaries) {
   for (const auto& [level, line] : summaries) spdlog::log(static_cast<spdlog::level::level_enum>(level), "{}", line);
@@ -39,13 +40,13 @@ Coordinator::Coordinator(ServableRun run)
 }
 
 Coordinator::~Coordinator() {
-  carry_out(action::EndGroup{});  // All at once: the destructors wait for one after the other.
+  if (!superseded_) carry_out(action::EndGroup{});  // All at once: the destructors wait for one after the other.
   group_.process.reset();
   workers_.clear();
   worker_thread_.join();
   answer_thread_.join();
   std::error_code ignored;
-  if (published_) std::filesystem::remove(run_.layout.coordinator(), ignored);
+  if (published_ && !superseded_) std::filesystem::remove(run_.layout.coordinator(), ignored);
 }
 
 Result<RunOutcome> Coordinator::serve() {
@@ -71,6 +72,8 @@ Result<RunOutcome> Coordinator::serve() {
   feed(event::Begin{});
   io_.run();
   say_all(lines_.all());
+  looked_at_claim_ = {};
+  if (superseded()) return std::move(*outcome_);
   remove_partial_checkpoints(run_.layout);
   return std::move(outcome_).value_or(run_error("the event loop ended before the run", run_.layout.root().string()));
 }
@@ -159,7 +162,12 @@ void Coordinator::on_closed(Peer& peer, const std::string& reason) {
     if (const auto line = admission_.turned_away(reason, run_.clock())) spdlog::warn("{}", *line);
   }
   peers_.erase(id);
-  if (is_worker) feed(event::ConnectionLost{id, reason});
+  if (!is_worker) return;
+  feed(event::ConnectionLost{id, reason});
+  // Of a process on another host nothing else is seen: it was dismissed, and has left.
+  const int number = peer.hello().rank;
+  if (run_.facts.elastic && run_.state.all_finished && out_of_reach_.erase(number) > 0)
+    feed(event::WorkerExited{number, 0, "on another host has left"});
 }
 
 void Coordinator::answer_client(Peer& peer, const Message& message) {
@@ -221,7 +229,7 @@ asio::awaitable<void> Coordinator::tick() {
           static_cast<double>(late.count()) / 1000);
     }
     say_all(lines_.due(run_.clock()));
-    feed(event::Tick{});
+    if (!superseded()) feed(event::Tick{});
   }
 }
 
@@ -255,16 +263,38 @@ void Coordinator::feed(Event event) {
 }
 
 void Coordinator::decide_on(const Event& event) {
+  if (superseded_) return;
   Decision decision = decide(run_.facts, std::move(run_.state), event, now());
   run_.state = std::move(decision.state);
+  if (!decision.actions.empty() && superseded()) return;
   for (const Action& action : decision.actions) {
     say(action.tone, action.reason);
     std::visit([&](const auto& what) { carry_out(what); }, action.what);
     if (!record_error_) continue;
     // What follows would tell someone of what is not recorded.
+    looked_at_claim_ = {};
+    if (superseded()) return;
     events_.emplace_front(event::RecordFailed{*std::exchange(record_error_, std::nullopt)});
     return;
   }
+}
+
+/// It may have been stopped, or cut off, while another took the run over. Its elastic workers are the other's now, or
+/// look for it by themselves; neither they nor a file of the run are touched any more. A static group cannot be taken
+/// over, and ends.
+bool Coordinator::superseded() {
+  const auto now = std::chrono::steady_clock::now();
+  if (superseded_ || now - looked_at_claim_ < kClaimHolds) return superseded_;
+  looked_at_claim_ = now;
+  const auto who = run_.journal.claim().superseded_by();
+  if (!who) return false;
+  superseded_ = true;
+  for (auto& [number, launched] : workers_) launched.process->let_go();
+  outcome_.reset();
+  const Error error = superseded_error(run_.layout, *who);
+  spdlog::error("{}: this coordinator ends, and leaves the workers alone", error.message);
+  end(error);
+  return true;
 }
 
 void Coordinator::say(Tone tone, const std::string& line) {

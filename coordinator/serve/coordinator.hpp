@@ -78,6 +78,8 @@ class Coordinator final : public PeerOwner {
   // Decisions.
   void feed(Event event);
   void decide_on(const Event& event);
+  /// Is the run another coordinator's by now (claim.hpp)? What follows from that has been done then.
+  bool superseded();
   /// Writes a line of the log, or counts it (RepeatedLines).
   void say(Tone tone, const std::string& line);
   /// `task` with the peer, when its turn comes and if it is still there.
@@ -144,7 +146,8 @@ class Coordinator final : public PeerOwner {
   std::deque<Event> events_;
   RepeatedLines lines_;
   std::optional<Error> record_error_;  ///< set by an action that could not be recorded
-  bool deciding_ = false, published_ = false;
+  bool deciding_ = false, published_ = false, superseded_ = false;
+  std::chrono::steady_clock::time_point looked_at_claim_;
   std::int64_t num_probe_rows_ = 0;
   int port_ = 0;
   SteadyTime started_;

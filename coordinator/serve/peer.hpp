@@ -70,6 +70,7 @@ class Peer : public std::enable_shared_from_this<Peer> {
 
   [[nodiscard]] ConnectionId id() const { return id_; }
   [[nodiscard]] Generation generation() const { return generation_; }
+  [[nodiscard]] const Hello& hello() const { return hello_; }
   [[nodiscard]] Role role() const { return hello_.role; }
   [[nodiscard]] bool proven() const { return proven_; }
 

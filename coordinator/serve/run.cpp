@@ -2,6 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <array>
+
+#include "common/config/loopback.hpp"
 #include "common/core/log.hpp"
 #include "coordinator/serve/listener.hpp"
 #include "coordinator/serve/servable_run.hpp"
@@ -9,19 +13,42 @@
 namespace plumbline {
 namespace {
 
+/// Keys by which no worker computes or communicates. An address counts among them as long as it is, or is not, another
+/// machine's to reach: that decides whether workers encrypt what they say to each other.
+constexpr auto kCoordinatorsOwn = std::to_array<std::string_view>(
+    {"name", "compare", "checkpoint.keep", "checkpoint.keep_every", "checkpoint.keep_best", "workers.min",
+     "workers.spares", "workers.max_restarts", "control.bind", "control.port"});
+
+/// Has the configuration changed in what workers of an earlier coordinator go by?
+bool is_another_for_workers(const Journal& journal, const std::string& bound_before, const std::string& bound_now) {
+  const JournalEntry& newest = journal.entries().back();
+  if (newest.event != "configuration_changed") return false;
+  const auto is_own = [](const std::string& key) {
+    return std::find(kCoordinatorsOwn.begin(), kCoordinatorsOwn.end(), key) != kCoordinatorsOwn.end();
+  };
+  if (is_loopback(bound_before) != is_loopback(bound_now)) return true;
+  for (const auto& [key, value] : newest.data.items())
+    if (!is_own(key)) return true;
+  return false;
+}
+
 Result<RunOutcome> open_and_serve(const RunLayout& layout, const RunConfig& config, int workers,
-                                  const Accepted& accepted) {
+                                  const Accepted& accepted, LostCoordinator lost) {
   PLUMBLINE_ASSIGN(auto launcher, make_launcher(config, workers, layout));
-  PLUMBLINE_ASSIGN(ServableRun run, open_run(layout, config, workers, std::move(launcher)));
+  PLUMBLINE_ASSIGN(ServableRun run, open_run(layout, config, workers, std::move(launcher), lost));
   std::error_code ec;
   std::filesystem::create_directories(layout.logs(), ec);
   PLUMBLINE_TRY(init_log({.level = "info", .file = layout.coordinator_log()}));
+  if (const JournalEntry& newest = run.journal.entries().back(); newest.event == "run_taken_over")
+    spdlog::warn("took the run over from a coordinator that does not answer: {}", to_line(newest.data));
+  const auto before = load_run_config(layout.config(), {});
+  const std::string bound_before = before.has_value() ? before->control.bind : config.control.bind;
   const auto outcome = finished_outcome(run);
   if (!outcome) PLUMBLINE_TRY(settle_checkpoint(run));
   PLUMBLINE_TRY(check_listener(config.control));
   if (accepted) PLUMBLINE_TRY(accepted(run.journal));
   // Who began under another configuration might go on to other weights.
-  if (run.journal.entries().back().event == "configuration_changed") run.facts.orphans = 0;
+  if (is_another_for_workers(run.journal, bound_before, config.control.bind)) run.facts.orphans = 0;
   if (outcome) {
     spdlog::info(
         "the run has finished already, at step {}; set train.steps higher to go on (and evaluate.patience to 0 where "
@@ -45,9 +72,9 @@ Error with_way_on(Error error, const RunLayout& layout) {
 }  // namespace
 
 Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers,
-                             const Accepted& accepted) {
+                             const Accepted& accepted, LostCoordinator lost) {
   try {
-    Result<RunOutcome> outcome = open_and_serve(layout, config, workers.value_or(config.workers.count), accepted);
+    Result<RunOutcome> outcome = open_and_serve(layout, config, workers.value_or(config.workers.count), accepted, lost);
     if (outcome.has_error()) return with_way_on(std::move(outcome).error(), layout);
     return outcome;
   } catch (const std::exception& e) {  // Out of memory, a library's: the group is ended by now.

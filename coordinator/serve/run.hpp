@@ -31,8 +31,13 @@ Status create_run(const RunLayout& layout, const RunConfig& config);
 /// outcome is returned at once, unless `config` has more steps than it was trained for.
 /// `accepted` is called under the journal's lock once all that can be checked before workers start is found good, the
 /// checkpoint that the run goes on from too; on its error nothing is served.
+/// `lost`: what becomes of a coordinator that holds the run and does not answer. One that answers is never replaced.
 using Accepted = std::function<Status(Journal&)>;
+enum class LostCoordinator {
+  kRefuse,   ///< a usage error
+  kReplace,  ///< the run is taken over from it (Journal::take_over)
+};
 Result<RunOutcome> serve_run(const RunLayout& layout, const RunConfig& config, std::optional<int> workers,
-                             const Accepted& accepted = {});
+                             const Accepted& accepted = {}, LostCoordinator lost = LostCoordinator::kRefuse);
 
 }  // namespace plumbline

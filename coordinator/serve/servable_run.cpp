@@ -5,15 +5,19 @@
 #include <set>
 
 #include "common/record/metrics.hpp"
+#include "common/wire/client.hpp"
 #include "coordinator/aggregate/compared.hpp"
 #include "coordinator/serve/commit.hpp"
 #include "coordinator/serve/fall_back.hpp"
 #include "coordinator/serve/left_over.hpp"
+#include "coordinator/serve/listener.hpp"
 
 namespace plumbline {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kAnswer{3'000};  ///< for a coordinator to let a client in
 
 Status check_dataset(const std::vector<JournalEntry>& entries, const Dataset& dataset) {
   for (const JournalEntry& entry : entries) {
@@ -66,6 +70,25 @@ RunFacts facts_of(const RunLayout& layout, const RunConfig& config, int workers,
   return facts;
 }
 
+/// Does the coordinator that coordinator.json names let a client in?
+bool answers(const RunLayout& layout) {
+  Hello hello;
+  hello.role = Role::kClient;
+  return ControlClient::connect(layout.root(), std::move(hello), kAnswer).has_value();
+}
+
+/// Where a file system locks on each host alone the lock is free for us and yet held: whoever answers on another host
+/// has the run.
+Result<Journal> open_journal(const RunLayout& layout, LostCoordinator lost) {
+  const auto address = read_address(layout);
+  const bool held = is_held(layout), elsewhere = address.has_value() && address->hostname != host_name();
+  if (!held && !elsewhere) return Journal::open(layout);
+  if (held && lost == LostCoordinator::kRefuse) return served_already(layout);
+  if (answers(layout)) return served_already(layout);
+  if (!held) return Journal::open(layout);
+  return Journal::take_over(layout);
+}
+
 /// Step of the newest line of this kind; -1: there is none.
 std::int64_t newest_step(const std::vector<Json>& lines, const std::string& kind) {
   for (auto line = lines.rbegin(); line != lines.rend(); ++line)
@@ -81,12 +104,12 @@ void remove_left_over(const RunLayout& layout) {
 }  // namespace
 
 Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, int workers,
-                             std::unique_ptr<Launcher> launcher) {
+                             std::unique_ptr<Launcher> launcher, LostCoordinator lost) {
   std::error_code ec;
   if (!fs::exists(layout.journal(), ec))
     return data_error("this directory holds no run", layout.root().string(),
                       "Start one with: plumbline train CONFIG --run " + layout.root().string());
-  PLUMBLINE_ASSIGN(Journal journal, Journal::open(layout));
+  PLUMBLINE_ASSIGN(Journal journal, open_journal(layout, lost));
   if (workers < 1 || workers > config.train.lanes)
     return usage_error(
         std::to_string(workers) + " workers cannot share the run's " + std::to_string(config.train.lanes) + " lanes",

@@ -8,11 +8,12 @@
 
 namespace plumbline {
 
-/// Locks the journal; a second coordinator is a usage error that names the first. Errors: kData for a directory without
+/// Locks the journal; a second coordinator is a usage error that names the first, unless that is `lost` and to be
+/// replaced. Errors: kData for a directory without
 /// a run, or another dataset than the run's; kUsage for settings that the run cannot go on with. `launcher` is
 /// make_launcher's, or a test's. Whether the checkpoint is whole is settle_checkpoint's question.
 Result<ServableRun> open_run(const RunLayout& layout, const RunConfig& config, int workers,
-                             std::unique_ptr<Launcher> launcher);
+                             std::unique_ptr<Launcher> launcher, LostCoordinator lost = LostCoordinator::kRefuse);
 
 /// Makes the newest committed checkpoint that verifies the one that the run goes on from (fall_back.hpp); the journal
 /// and the log say which were set aside. A data error when none verifies.

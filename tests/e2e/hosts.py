@@ -9,19 +9,23 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import time
 import unittest
 
 PREFIX = "10.77.0."
 
 
 class Hosts:
-    """`names` on one network; the first has the address 10.77.0.1, the next 10.77.0.2, …"""
+    """`names` on one network; the first has the address 10.77.0.1, the next 10.77.0.2, … Those `without_workers` come behind, and
+    Slurm does not know them."""
 
-    def __init__(self, folder, names):
+    def __init__(self, folder, names, without_workers=()):
         self.folder = pathlib.Path(folder)
-        self.names = list(names)
+        self.workers = list(names)
+        self.names = names = [*names, *without_workers]
         self.anchors = {}
         try:
             for name in ["switch", *names]:
@@ -86,6 +90,12 @@ class Hosts:
         self.call("switch", "ip", "link", "set", self.link(name), "up")
         (self.folder / "down" / name).unlink()
 
+    def interrupt(self, name, seconds):
+        """The switch passes nothing on for a while. The link itself stays up: a host may take a second to notice that it is up again."""
+        self.call("switch", "bridge", "link", "set", "dev", self.link(name), "state", "0")
+        time.sleep(seconds)
+        self.call("switch", "bridge", "link", "set", "dev", self.link(name), "state", "3")
+
     def block(self, sender, receiver):
         """What one host sends to another is lost; Slurm and all others see nothing of it."""
         self.call(sender, "ip", "route", "add", "blackhole", f"{self.address(receiver)}/32")
@@ -105,7 +115,7 @@ class Hosts:
             path.chmod(0o755)
 
     def environment(self):
-        return {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": ",".join(self.names)}
+        return {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": ",".join(self.workers)}
 
     def steps(self):
         return read_steps(self.folder)
@@ -146,7 +156,9 @@ def scancel(folder, step):
 
 
 def main(folder, program, words):
-    """What the launcher asks of Slurm's programs."""
+    """What the launcher asks of Slurm's programs. Where the network is down there is no Slurm."""
+    if (folder / "down" / socket.gethostname()).exists():
+        sys.exit(f"{program}: error: Unable to contact slurm controller")
     if program == "srun":
         srun(folder, words)
     elif program == "scontrol":

@@ -77,9 +77,16 @@ class Gathering {
   Status call(int peer) {
     const std::string& address = place_.addresses.at(static_cast<std::size_t>(peer));
     const std::size_t colon = address.rfind(':');
-    PLUMBLINE_ASSIGN(FileDescriptor socket,
-                     connect_to_host(address.substr(0, colon), std::atoi(address.c_str() + colon + 1), deadline_));
-    PLUMBLINE_ASSIGN(MeshLink link, link_over(std::move(socket), TlsSide::kClient, deadline_));
+    // Not more than half of the time: the other ranks wait meanwhile.
+    const auto patience = place_.silence.count() > 0 ? std::min(place_.silence, place_.timeout / 2) : place_.timeout;
+    const Deadline answers_by = std::min(deadline_, std::chrono::steady_clock::now() + patience);
+    auto socket = connect_to_host(address.substr(0, colon), std::atoi(address.c_str() + colon + 1), answers_by);
+    if (socket.has_error()) {
+      const bool in_time = std::chrono::steady_clock::now() < deadline_;  // Otherwise it had too little of it.
+      if (in_time && !interrupt_.raised() && place_.unreached) place_.unreached(peer);
+      return socket.error();
+    }
+    PLUMBLINE_ASSIGN(MeshLink link, link_over(std::move(socket).value(), TlsSide::kClient, deadline_));
     Greeting theirs;
     PLUMBLINE_TRY(say(link, greeting()));
     PLUMBLINE_TRY(hear(link, theirs, deadline_));
@@ -113,10 +120,14 @@ class Gathering {
 
   Result<MeshLink> link_over(FileDescriptor socket, TlsSide side, Deadline deadline) const {
     tune(socket);
-    if (!tls_) return MeshLink(std::move(socket));
+    if (!tls_) return asked(MeshLink(std::move(socket)));
     SecureStream stream(std::move(socket), *tls_, side);
     PLUMBLINE_TRY(stream.shake_hands(deadline));
-    return MeshLink(std::move(stream));
+    return asked(MeshLink(std::move(stream)));
+  }
+  [[nodiscard]] MeshLink asked(MeshLink link) const {
+    if (place_.silence.count() > 0) link.ask_when_silent(place_.silence);
+    return link;
   }
 
   static void tune(const FileDescriptor& socket) {
@@ -177,7 +188,7 @@ Result<MeshListener> MeshListener::open(const std::string& host) {
 Result<Mesh> Mesh::gather(const MeshPlace& place, const MeshListener& listener, const Interrupt& interrupt) {
   if (place.key.size() != kKeyDigits) return run_error("the mesh's key is not of 64 digits", kWhere);
   PLUMBLINE_ASSIGN(auto links, Gathering(place, listener, interrupt).come_together());
-  return Mesh(TcpTransfers(std::move(links), place.rank, interrupt));
+  return Mesh(TcpTransfers(std::move(links), place.rank, interrupt, {place.silence, place.unreached}));
 }
 
 Status Mesh::all_gather(char* data, std::int64_t width, const Counts& counts, const Counts& offsets) {

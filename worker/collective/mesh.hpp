@@ -7,6 +7,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,11 @@ struct MeshPlace {
   std::string key;                            ///< 64 hex digits, the same for all ranks and for nobody else
   bool encrypted = false;                     ///< TLS under that key; all ranks alike
   std::chrono::milliseconds timeout{10'000};  ///< for the mesh to come together
+  /// A rank that does not answer a call for so long, or whose host acknowledges nothing for so long in a transfer,
+  /// cannot be reached, and the mesh breaks. At least a second; 0: no limit.
+  std::chrono::milliseconds silence{0};
+  /// Is told each such rank, on the thread that uses the mesh.
+  std::function<void(int rank)> unreached;
 };
 
 /// All ranks call the same functions in the same order. Counts and offsets are by rank, in elements of `width` bytes.

@@ -1,7 +1,10 @@
 #include "worker/collective/mesh_link.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace plumbline {
@@ -32,6 +35,21 @@ MeshLink::Step MeshLink::read(char* to, std::int64_t bytes) {
   const auto size = static_cast<std::size_t>(bytes);
   if (secure_) return step_of(secure_->session().read_some({to, size}));
   return step_of(::recv(socket_.get(), to, size, 0), POLLIN);
+}
+
+void MeshLink::ask_when_silent(std::chrono::milliseconds limit) const {
+  const int on = 1, seconds = std::max(1, static_cast<int>(limit.count() / 4'000)), most = 127;
+  ::setsockopt(descriptor(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(descriptor(), IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+  ::setsockopt(descriptor(), IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+  ::setsockopt(descriptor(), IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof most);  // Whether it is too many, we say.
+}
+
+std::chrono::milliseconds MeshLink::silence() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(descriptor(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return std::chrono::milliseconds(std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv));
 }
 
 }  // namespace plumbline

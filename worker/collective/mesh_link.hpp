@@ -3,6 +3,7 @@
 #pragma once
 #include <poll.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -26,6 +27,12 @@ class MeshLink {
   /// After a step that waits the same bytes are to be written again. `more` follows at once.
   Step write(const char* from, std::int64_t bytes, bool more);
   Step read(char* to, std::int64_t bytes);
+
+  /// Lets the other end's host be asked, where it says nothing, often enough for silence() to be told within `limit`.
+  void ask_when_silent(std::chrono::milliseconds limit) const;
+  /// Since anything came from the other end's host, its acknowledgements too: a process that is busy, or stopped, is
+  /// not silent by this. Zero where the system does not know.
+  [[nodiscard]] std::chrono::milliseconds silence() const;
 
   [[nodiscard]] explicit operator bool() const { return secure_ || socket_; }
   [[nodiscard]] int descriptor() const { return secure_ ? secure_->descriptor() : socket_.get(); }

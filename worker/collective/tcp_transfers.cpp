@@ -20,6 +20,7 @@ namespace {
 struct Head {
   std::uint64_t exchange = 0, bytes = 0;
 };
+constexpr int kLooks = 8;  ///< at the links, within the silence that is borne
 constexpr std::int64_t kHeadBytes = sizeof(Head);
 
 /// How far one direction of one connection came: `wait` is what to poll for, 0 when it is done.
@@ -88,6 +89,19 @@ Error TcpTransfers::give_up(const std::string& why) {
   return run_error("the group of workers is broken: " + why, "rank " + std::to_string(rank_));
 }
 
+std::optional<int> TcpTransfers::silent_one(const std::vector<int>& waited_for) {
+  const auto now = std::chrono::steady_clock::now();
+  if (reach_.silence.count() == 0 || now - looked_at_ < reach_.silence / kLooks) return std::nullopt;
+  looked_at_ = now;
+  std::optional<int> silent;
+  for (const int rank : waited_for) {
+    if (links_[static_cast<std::size_t>(rank)].silence() <= reach_.silence) continue;
+    if (reach_.unreached) reach_.unreached(rank);
+    if (!silent) silent = rank;
+  }
+  return silent;
+}
+
 Status TcpTransfers::exchange(const std::vector<Piece>& sends, const std::vector<MutablePiece>& receives) {
   if (broken_) return run_error("the group of workers is broken", "rank " + std::to_string(rank_));
   const std::uint64_t number = ++exchanges_;
@@ -100,21 +114,27 @@ Status TcpTransfers::exchange(const std::vector<Piece>& sends, const std::vector
   std::vector<pollfd> polled;
   for (;;) {
     polled.assign(1, {interrupt_.descriptor(), POLLIN, 0});
+    std::vector<int> waited_for;
     for (std::size_t p = 0; p < links_.size(); ++p) {
       if (p == static_cast<std::size_t>(rank_)) continue;
       const Progress sent = out[p].move(links_[p]), received = in[p].move(links_[p]);
       if (in[p].contradicts()) return give_up("rank " + std::to_string(p) + " does something else than this one");
       if (sent.lost || received.lost) return give_up("rank " + std::to_string(p) + " is gone");
-      if (const auto wait = static_cast<short>(sent.wait | received.wait); wait != 0)
+      if (const auto wait = static_cast<short>(sent.wait | received.wait); wait != 0) {
         polled.push_back({links_[p].descriptor(), wait, 0});
+        waited_for.push_back(static_cast<int>(p));
+      }
     }
     if (interrupt_.raised()) return give_up("the coordinator wants a new one");
     if (polled.size() == 1) return {};
+    if (const auto silent = silent_one(waited_for))
+      return give_up("nothing comes from the host of rank " + std::to_string(*silent) + " any more");
     std::vector<int> absent;
     for (std::size_t p = 0; p < links_.size(); ++p)
       if (p != static_cast<std::size_t>(rank_) && !in[p].done()) absent.push_back(static_cast<int>(p));
     activity().wait_for(absent);
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR)
+    const auto look_again = reach_.silence.count() > 0 ? static_cast<int>(reach_.silence.count() / kLooks) + 1 : -1;
+    if (::poll(polled.data(), polled.size(), look_again) < 0 && errno != EINTR)
       return give_up("its sockets cannot be waited for: " + std::generic_category().message(errno));
   }
 }

@@ -94,6 +94,30 @@ class ClientTest : public ScratchTest {
   std::thread thread_;
 };
 
+TEST_F(ClientTest, KnowsWhenAnotherCoordinatorHasTakenItsPlace) {
+  play([](Connection& peer) {
+    admit(peer);
+    static_cast<void>(peer.receive(soon()));
+  });
+  {
+    const auto client = join().value();
+    const CoordinatorAddress mine = read_address(layout_).value();
+    const auto replaced_by = [&](const CoordinatorAddress& address, Generation generation = kGeneration) {
+      write_address(layout_, address).value();
+      return client.is_replaced(folder(), generation);
+    };
+    EXPECT_FALSE(replaced_by(mine));
+    EXPECT_FALSE(replaced_by({mine.host, mine.port, Generation(9), mine.pid, mine.hostname}))
+        << "it writes itself anew";
+    EXPECT_TRUE(replaced_by({mine.host, mine.port + 1, kGeneration, mine.pid, mine.hostname}));
+    EXPECT_TRUE(replaced_by({mine.host, mine.port, kGeneration, mine.pid, "there"}));
+    EXPECT_FALSE(replaced_by({mine.host, mine.port, kGeneration, 77, mine.hostname}, Generation(4)))
+        << "it knows less of the run than the worker";
+    std::filesystem::remove(layout_.coordinator());
+    EXPECT_FALSE(client.is_replaced(folder(), kGeneration)) << "nobody has";
+  }
+}
+
 TEST_F(ClientTest, SaysHelloAndIsWelcomed) {
   play([](Connection& peer) {
     const Hello hello = greet(peer);

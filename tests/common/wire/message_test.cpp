@@ -56,7 +56,7 @@ std::vector<Message> all_messages() {
           StopRequest{},
           StopReply{"stopping after step 3"},
           assignment,
-          Ready{9, kHash},
+          Ready{9, kHash, {2, 0}},
           Regroup{"rank 1 is gone"},
           Dismissal{},
           StacksRequest{"no progress since 60 s"}};

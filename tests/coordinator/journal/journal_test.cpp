@@ -106,6 +106,58 @@ TEST_F(JournalFile, WhetherItIsHeldCanBeAskedWithoutHoldingIt) {
   EXPECT_TRUE(Journal::open(layout_).has_value());
 }
 
+TEST_F(JournalFile, OneThatHoldsItIsSupersededByWhoTakesItOver) {
+  ASSERT_TRUE(write_address(layout_, {"127.0.0.1", 1, Generation(1), 4242, "node7"}).has_value());
+  auto first = Journal::open(layout_).value();
+  ASSERT_TRUE(first.append("run_created", Json::object()).has_value());
+  ASSERT_TRUE(first.append("coordinator_started", Json::object()).has_value());
+  EXPECT_FALSE(first.claim().superseded_by());
+  auto second = Journal::take_over(layout_).value();
+  const Status late = first.append("checkpoint_committed", {{"step", 8}});
+  ASSERT_TRUE(late.has_error());
+  EXPECT_EQ(late.error().code, ErrorCode::kRun);
+  EXPECT_THAT(to_string(late.error()), HasSubstr("taken the run over: process " + std::to_string(getpid())));
+  EXPECT_EQ(first.entries().size(), 2U);
+  ASSERT_TRUE(second.append("coordinator_started", Json::object()).has_value());
+  const auto entries = read_journal(layout_.journal()).value();
+  ASSERT_EQ(entries.size(), 4U) << "what the first wrote since is in no file";
+  EXPECT_EQ(entries[2].event, "run_taken_over");
+  EXPECT_EQ(entries[2].data, Json({{"pid", 4242}, {"hostname", "node7"}}));
+  EXPECT_EQ(entries[3].seq, 4);
+  { const Journal ended = std::move(first); }
+  EXPECT_TRUE(is_held(layout_)) << "by the second";
+  EXPECT_TRUE(Journal::open(layout_).has_error());
+}
+
+TEST_F(JournalFile, WhoIsSupersededMayHaveStoppedInTheMiddleOfALine) {
+  auto first = Journal::open(layout_).value();
+  ASSERT_TRUE(first.append("run_created", Json::object()).has_value());
+  std::ofstream(layout_.journal(), std::ios::app) << R"({"seq":2,"time":"2026-)";
+  const auto second = Journal::take_over(layout_).value();
+  ASSERT_EQ(second.entries().size(), 2U);
+  EXPECT_EQ(second.entries()[1].data, Json({{"pid", nullptr}, {"hostname", nullptr}})) << "nobody knows who had it";
+  EXPECT_EQ(read_journal(layout_.journal())->size(), 2U);
+}
+
+/// A file system that locks on each host alone gives both the lock.
+TEST_F(JournalFile, EveryOpeningSupersedesTheOneBefore) {
+  auto first = Journal::open(layout_).value();
+  const Claim other = Claim::lay(layout_).value();
+  EXPECT_TRUE(first.append("run_created", Json::object()).has_error());
+  EXPECT_TRUE(other.check().has_value());
+  for (const char* text : {"", "{", "[]", "{\"token\":7}"}) {
+    std::ofstream(layout_.claim(), std::ios::trunc) << text;
+    EXPECT_EQ(other.check().has_error(), text == std::string("{\"token\":7}")) << text;
+  }
+  fs::remove(layout_.claim());
+  EXPECT_TRUE(other.check().has_value()) << "a file that is gone names nobody";
+}
+
+TEST_F(JournalFile, NothingIsTakenOverWhereNothingIs) {
+  EXPECT_TRUE(Journal::take_over(layout_).has_error());
+  EXPECT_FALSE(fs::exists(layout_.journal()));
+}
+
 TEST_F(JournalFile, NoDirectoryIsAnError) {
   const auto journal = Journal::open(RunLayout(layout_.root() / "absent"));
   ASSERT_TRUE(journal.has_error());

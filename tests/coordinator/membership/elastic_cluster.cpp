@@ -117,6 +117,8 @@ void ElasticCluster::wreck() {
   if (dangers_.silence > 0 && roll(100) == 0) one().suspended = false;
   if (happens(dangers_.hang)) one().hung = true;
   if (happens(dangers_.cut)) cut_some_connection();
+  if (happens(dangers_.sever)) sever_some_way();
+  if (!deaf_.empty() && (calm() || roll(2'000) == 0)) deaf_.clear();
   if (!happens(dangers_.failure)) return;
   Worker& failing = one();
   if (!failing.alive || failing.suspended || failing.link == 0 || failing.at == At::kWelcome) return;

@@ -37,6 +37,8 @@ class ElasticCluster {
     int resized = 0;       ///< of 100 restarts: with another number of workers
     int cut = 0;           ///< of 10,000 turns: a connection breaks, and nobody dies
     int hang = 0;          ///< of 10,000 turns: the thread that trains stands still, and its process lives
+    int sever =
+        0;  ///< of 10,000 turns: what one worker sends to another is lost from now on, perhaps in both directions
   };
 
   ElasticCluster(std::uint64_t seed, const RunFacts& facts, const Dangers& dangers)
@@ -56,6 +58,7 @@ class ElasticCluster {
   [[nodiscard]] const Drive& drive() const { return drive_; }
   [[nodiscard]] int generations() const { return static_cast<int>(generation_); }
   [[nodiscard]] int deaths() const { return deaths_; }
+  [[nodiscard]] int severed() const { return severed_; }            ///< ways between two workers
   [[nodiscard]] int joins() const { return joins_; }                ///< of newcomers to a group that trains
   [[nodiscard]] int from_files() const { return from_files_; }      ///< generations after the first that began so
   [[nodiscard]] int late_commits() const { return late_commits_; }  ///< of steps that somebody had left behind by then
@@ -125,6 +128,7 @@ class ElasticCluster {
     std::optional<Lease> lease;
     std::int64_t committed = -1;
     bool interrupted = false, dismissed = false;
+    std::vector<int> unreached;  ///< ranks, until it says so
     // Training.
     Assignment place;
     bool holds = false, finishing = false;
@@ -175,6 +179,7 @@ class ElasticCluster {
   RunState recorded_state(const RunRecord& record);
   [[nodiscard]] std::vector<std::int64_t> steps_of_metrics(const std::string& kind) const;
   void cut_some_connection();
+  void sever_some_way();
   void say_hello(Worker& worker);
   bool tend(Worker& worker);
   void notice_end(Worker& worker);
@@ -217,6 +222,7 @@ class ElasticCluster {
   void follow_lease(Worker& worker);
   void finish(Worker& worker);
   void meet(Worker& worker);
+  bool waits_for_severed(Worker& worker, const Mesh& mesh);
   void complete(Mesh& mesh, At what);
   void come_out(Worker& worker, At what);
   void save(Worker& worker);
@@ -240,9 +246,10 @@ class ElasticCluster {
   std::deque<Worker> workers_;            ///< every process there ever was
   std::deque<Link> links_;                ///< every connection there ever was; the first is 1
   std::map<std::uint64_t, Mesh> meshes_;  ///< by generation
-  std::vector<std::uint64_t> chain_{1};   ///< what an undisturbed run holds, by step
-  std::vector<std::int64_t> commits_;     ///< that stand, ascending
-  std::map<std::int64_t, std::uint64_t> files_;                              ///< content of checkpoints by step
+  std::set<std::pair<std::int64_t, std::int64_t>> deaf_;  ///< pids: the first hears nothing of the second
+  std::vector<std::uint64_t> chain_{1};                   ///< what an undisturbed run holds, by step
+  std::vector<std::int64_t> commits_;                     ///< that stand, ascending
+  std::map<std::int64_t, std::uint64_t> files_;           ///< content of checkpoints by step
   std::map<std::pair<std::uint64_t, std::int64_t>, std::uint64_t> partial_;  ///< of parts, by generation and step
   std::set<std::int64_t> last_saves_;  ///< steps that were saved as a lease's last
   std::set<std::int64_t> trained_lines_, held_out_lines_;
@@ -266,7 +273,7 @@ class ElasticCluster {
   std::set<std::int64_t> aggregating_;
   std::optional<Assignment> shared_;  ///< what the ranks of the present generation were told
   int deaths_ = 0, joins_ = 0, from_files_ = 0, restarts_ = 0, taken_over_ = 0, steps_taken_ = 0, late_commits_ = 0,
-      given_up_ = 0, made_up_ = 0, dismissed_ = 0;
+      given_up_ = 0, made_up_ = 0, dismissed_ = 0, severed_ = 0;
   std::optional<action::EndRun> ended_;
 };
 

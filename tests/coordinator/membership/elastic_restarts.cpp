@@ -117,6 +117,17 @@ void ElasticCluster::cut_some_connection() {
   link.unread.resize(static_cast<std::size_t>(roll(link.unread.size() + 1)));
 }
 
+/// For a while, between two processes; the coordinator reaches both.
+void ElasticCluster::sever_some_way() {
+  const auto some = [&] { return static_cast<std::int64_t>(roll(workers_.size())); };
+  const std::int64_t one = some(), other = some();
+  const auto lives = [&](std::int64_t pid) { return workers_[static_cast<std::size_t>(pid)].alive; };
+  if (one == other || !lives(one) || !lives(other)) return;
+  ++severed_;
+  deaf_.emplace(one + 1, other + 1);
+  if (roll(2) == 0) deaf_.emplace(other + 1, one + 1);
+}
+
 void ElasticCluster::say_hello(Worker& worker) {
   Link link;
   link.id = links_.size() + 1;

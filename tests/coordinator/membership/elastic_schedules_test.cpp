@@ -23,6 +23,7 @@ RunFacts facts_from(std::uint64_t seed) {
   RunFacts facts;
   facts.elastic = true;
   facts.launcher = "local";
+  facts.chooses_hosts = seed % 2 == 0;
   facts.workers = static_cast<int>(1 + seed % 5);
   facts.min_workers = static_cast<int>(1 + seed / 5 % static_cast<std::uint64_t>(facts.workers));
   facts.lease.steps = static_cast<std::int64_t>(1 + seed % 17);
@@ -147,6 +148,22 @@ TEST(ElasticSchedules, ConnectionsBreakOfWorkersThatLive) {
   EXPECT_GT(taken_over, 500);
 }
 
+/// Whoever goes for it holds no step that the others do not hold too.
+TEST(ElasticSchedules, WorkersThatCannotReachEachOtherArePartedWith) {
+  int finished = 0, severed = 0, generations = 0, runs = 0;
+  run_schedules(1000, {.sever = 15}, [&](const ElasticCluster& cluster, const action::EndRun& ended) {
+    if (ended.outcome == action::Outcome::kFinished) {
+      EXPECT_EQ(cluster.steps_taken(), cluster.drive().facts().lease.steps) << "a step was taken twice";
+    }
+    finished += ended.outcome == action::Outcome::kFinished ? 1 : 0;
+    severed += cluster.severed(), generations += cluster.generations(), ++runs;
+  });
+  if (number_in("PLUMBLINE_SCHEDULE")) return;
+  EXPECT_GT(finished, 950);
+  EXPECT_GT(severed, 300);
+  EXPECT_LT(generations, runs + 4 * severed) << "one without them, and others with who is launched again";
+}
+
 TEST(ElasticSchedules, StopsAtAnyTime) {
   int stopped = 0;
   run_schedules(700, {.death = 10, .stop = 60}, [&](const ElasticCluster&, const action::EndRun& ended) {
@@ -188,7 +205,8 @@ TEST(ElasticSchedules, EverythingAtOnce) {
                         .restart = 4,
                         .reconfigured = 8,
                         .cut = 6,
-                        .hang = 3};
+                        .hang = 3,
+                        .sever = 6};
   const std::uint64_t count = number_in("PLUMBLINE_SCHEDULES").value_or(2000);
   if (const auto chosen = number_in("PLUMBLINE_SCHEDULE"))
     return run_schedules(count, dangers, [](const ElasticCluster&, const action::EndRun&) {});

@@ -115,7 +115,9 @@ void ElasticCluster::leave_generation(Worker& worker) {
   worker.at = At::kReady;
   if (worker.saving > worker.committed) ++given_up_;
   worker.saving = -1, worker.writing = false;
-  say(worker, worker.holds ? Ready{worker.step, "aa"} : Ready{});
+  Ready ready = worker.holds ? Ready{worker.step, "aa"} : Ready{};
+  ready.unreached = std::exchange(worker.unreached, {});
+  say(worker, std::move(ready));
 }
 
 void ElasticCluster::take_part(Worker& worker) {
@@ -137,7 +139,7 @@ void ElasticCluster::take_part(Worker& worker) {
 void ElasticCluster::meet(Worker& worker) {
   Mesh& mesh = meshes_.at(worker.place.generation.value());
   if (mesh.broken || worker.interrupted) return leave_generation(worker);
-  if (std::ssize(mesh.ranks) < mesh.world) return;
+  if (std::ssize(mesh.ranks) < mesh.world || waits_for_severed(worker, mesh)) return;
   for (const std::size_t rank : mesh.ranks) {
     const Worker& other = workers_[rank];
     if (other.at != worker.at || other.suspended || other.place.generation != worker.place.generation) {
@@ -150,6 +152,23 @@ void ElasticCluster::meet(Worker& worker) {
     }
   }
   complete(mesh, worker.at);
+}
+
+/// A call in which something that is sent does not arrive ends for nobody, until one that waits for it notices.
+bool ElasticCluster::waits_for_severed(Worker& worker, const Mesh& mesh) {
+  bool severed = false;
+  for (const std::size_t one : mesh.ranks)
+    for (const std::size_t other : mesh.ranks)
+      severed = severed || deaf_.contains({workers_[one].pid, workers_[other].pid});
+  if (!severed) return false;
+  for (int rank = 0; rank < std::ssize(mesh.ranks); ++rank)
+    if (deaf_.contains({worker.pid, workers_[mesh.ranks[static_cast<std::size_t>(rank)]].pid}))
+      worker.unreached.push_back(rank);
+  if (!worker.unreached.empty() && roll(10) == 0)
+    leave_generation(worker);
+  else
+    worker.unreached.clear();
+  return true;
 }
 
 /// All ranks come out of the call, unless one dies in it: then each of the others may or may not.

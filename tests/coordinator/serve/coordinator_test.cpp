@@ -252,6 +252,26 @@ TEST_F(CoordinatorTest, AGroupStartedByHandThatDies) {
   EXPECT_TRUE(serve().has_value());
 }
 
+TEST_F(CoordinatorTest, WhoseRunIsTakenOverEndsAndTouchesNothing) {
+  script.allow(6);
+  start_serving();
+  status_at(6);
+  fs::create_directories(layout.partial_checkpoint(Step(7), Generation(1)));
+  const auto refused =
+      open_run(layout, config, 1, std::make_unique<FakeLauncher>(layout, script), LostCoordinator::kReplace);
+  ASSERT_TRUE(refused.has_error()) << "it answers";
+  EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
+  const Journal taken = Journal::take_over(layout).value();
+  const auto outcome = served.get();
+  script.allow(1'000'000);
+  ASSERT_TRUE(outcome.has_error());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kRun);
+  EXPECT_THAT(outcome.error().message, HasSubstr("another coordinator has taken the run over"));
+  EXPECT_EQ(events().back(), "run_taken_over");
+  EXPECT_TRUE(fs::exists(layout.coordinator())) << "it may be the other's";
+  EXPECT_TRUE(fs::exists(layout.partial_checkpoint(Step(7), Generation(1))));
+}
+
 TEST_F(CoordinatorTest, AFinishedRunIsKnownAndCanBeProlonged) {
   const auto first = serve();
   ASSERT_TRUE(first.has_value());

@@ -70,6 +70,7 @@ class FakeGroup final : public WorkerGroup {
     script_.changed.notify_all();
   }
   void kill() override { terminate(); }
+  void let_go() override {}
 
  private:
   static constexpr std::chrono::milliseconds kPatience{20'000}, kLook{5};

@@ -20,6 +20,7 @@ class NoLauncher final : public Launcher {
       GroupExit wait() override { return {}; }
       void terminate() override {}
       void kill() override {}
+      void let_go() override {}
     };
     return std::unique_ptr<WorkerGroup>(std::make_unique<Nobody>());
   }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -153,6 +154,40 @@ TEST_F(TcpMeshTest, ARankThatDoesNotComeIsAnErrorInTime) {
   const auto alone = gather(place);
   ASSERT_TRUE(alone.has_error());
   EXPECT_NE(alone.error().message.find("in time"), std::string::npos);
+}
+
+TEST_F(TcpMeshTest, ARankThatDoesNotAnswerItsCallIsNamed) {
+  make(3);
+  std::vector<int> unreached;
+  MeshPlace place = place_of(2);
+  place.silence = 5s;
+  place.unreached = [&](int rank) { unreached.push_back(rank); };
+  listeners_[0].reset();  // Nobody listens at its address any more.
+  EXPECT_TRUE(gather(place).has_error());
+  EXPECT_EQ(unreached, std::vector<int>({0}));
+  unreached.clear();
+  interrupts_[2]->raise();
+  EXPECT_TRUE(gather(place).has_error());
+  EXPECT_TRUE(unreached.empty()) << "the generation is over, and with it perhaps that rank";
+}
+
+/// What comes of it where nothing arrives any more: tests/e2e/networks_test.py.
+TEST_F(TcpMeshTest, ARankThatIsBusyIsNotSilent) {
+  make(2);
+  std::atomic<int> unreached = 0;
+  std::vector<std::thread> ranks;
+  for (const int rank : {0, 1})
+    ranks.emplace_back([&, rank] {
+      MeshPlace place = place_of(rank);
+      place.silence = 1100ms;  // Its host is asked after a second.
+      place.unreached = [&](int) { ++unreached; };
+      const auto mesh = gather(place);
+      ASSERT_TRUE(mesh.has_value()) << to_string(mesh.error());
+      if (rank == 1) std::this_thread::sleep_for(2500ms);  // It computes.
+      EXPECT_TRUE((*mesh)->barrier().has_value());
+    });
+  for (auto& rank : ranks) rank.join();
+  EXPECT_EQ(unreached, 0);
 }
 
 TEST_F(TcpMeshTest, StrangersAreTurnedAwayAndTheMeshStillForms) {
