@@ -1,5 +1,4 @@
 // plumbline-worker: joins a run and computes. Only wires: options, numerics, MPI, the kind of group.
-#include <c10/util/Logging.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -125,8 +124,6 @@ int main(int argc, char** argv) {
     const int status = app.exit(e);
     return status == 0 ? 0 : static_cast<int>(ErrorCode::kUsage);
   }
-  // Or torch aborts where it could throw that there is no memory; it is found set in this program before main() begins.
-  FLAGS_caffe2_use_fatal_for_enforce = false;
   signal(SIGTERM, end_on_signal);
   signal(SIGPIPE, SIG_IGN);
   if (!task.empty()) {

@@ -12,6 +12,13 @@
 #include "common/core/utf8.hpp"
 #include "common/text/tokenizer.hpp"
 
+/// libsentencepiece and libtorch's libc10 each have a global variable of this name, of 32 bytes and of 4. The dynamic
+/// linker binds both to the one that it finds first. Where that was libc10's, what sentencepiece puts there when a
+/// program begins ran over the variables beside it, and torch aborted where it was to throw. A program's own comes
+/// first, and has room for both.
+extern char FLAGS_minloglevel[64];
+alignas(16) char FLAGS_minloglevel[64] = {};
+
 namespace plumbline {
 
 namespace {
