@@ -88,7 +88,8 @@ class RealDisks(EndToEnd):
         self.addCleanup(subprocess.run, ["umount", "--lazy", str(args[-1])], capture_output=True)
 
     def remount(self, *args):
-        subprocess.run(["mount", "-o", *map(str, args)], check=True)
+        """The kernel refuses while something is being written, by a process that is about to end too."""
+        wait_until(lambda: subprocess.run(["mount", "-o", *map(str, args)], capture_output=True).returncode == 0, what=f"a mount: {args}")
 
     def fill(self):
         with self.filler.open("wb", buffering=0) as file, self.assertRaises(OSError) as full:
@@ -129,10 +130,8 @@ class RealDisks(EndToEnd):
     def test_checkpoints_become_read_only_while_a_run_trains(self):
         train = self.train_behind_two_checkpoints()
         checkpoints = self.run_dir / "checkpoints"
-        # Only where nothing is being written at the moment, or the kernel refuses.
         self.mount("--bind", checkpoints, checkpoints)
-        wait_until(lambda: subprocess.run(["mount", "-o", "remount,bind,ro", str(checkpoints)], capture_output=True).returncode == 0,
-                   what="a read-only mount")
+        self.remount("remount,bind,ro", checkpoints)
         committed = self.check_failed(train, os.strerror(errno.EROFS), str(checkpoints))
         self.remount("remount,bind,rw", checkpoints)
         self.check_goes_on(committed)
