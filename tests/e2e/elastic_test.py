@@ -9,12 +9,11 @@ import os
 import random
 import signal
 import subprocess
-import threading
 import time
 import unittest
 
 from elastic_runs import STEPS, ElasticRuns, newest_step, train_lines
-from harness import journal, standing_metrics, wait_until, while_a_checkpoint_is_written
+from harness import held_back, journal, standing_metrics, wait_until, while_a_checkpoint_is_written
 
 RANDOM_KILLS = int(os.environ.get("PLUMBLINE_RANDOM_KILLS", "12"))
 RANDOM_STEPS = int(os.environ.get("PLUMBLINE_RANDOM_STEPS", max(3 * STEPS, 32 * RANDOM_KILLS)))  # more than they take
@@ -106,27 +105,10 @@ class Elastic(ElasticRuns):
         steps = ["--set", "train.steps=300", "--set", "evaluate.every=0", "--set", "checkpoint.every=150", "--set", "snapshot.every=0"]
         self.train(2, *steps)
         self.wait_for_step(10)
-        slow = self.pids(2)[1]
-        halt = threading.Event()
-
-        def hold_back():
-            while not halt.wait(0.02):
-                try:
-                    os.kill(slow, signal.SIGSTOP)
-                    time.sleep(0.15)
-                    os.kill(slow, signal.SIGCONT)
-                except ProcessLookupError:
-                    return
-
-        thread = threading.Thread(target=hold_back)
-        thread.start()
-        try:
+        with held_back([self.pids(2)[1]]):
             moved = wait_until(lambda: [e["data"] for e in journal(self.run_dir, "generation_started") if e["data"]["lanes"] != [6, 6]],
                                what="other shares of the lanes")
             status = self.status(self.run_dir)
-        finally:
-            halt.set()
-            thread.join()
         self.assertEqual(sum(moved[0]["lanes"]), 12)
         self.assertTrue(all(worker["lane_seconds"] is None or worker["lane_seconds"] > 0 for worker in status["workers"]))
         self.check_end()

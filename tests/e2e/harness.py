@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -142,6 +143,31 @@ def while_a_checkpoint_is_written(run, over, timeout=60):
         if over():
             return None
     raise AssertionError(f"no checkpoint was written within {timeout} s")
+
+
+@contextlib.contextmanager
+def held_back(pids, share=0.88, period=0.17):
+    """While it lasts, these processes are stopped for `share` of each `period` (seconds): they are slow, and none is silent for long."""
+    halt = threading.Event()
+
+    def signal_all(number):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def hold_back():
+        while not halt.wait(period * (1 - share)):
+            signal_all(signal.SIGSTOP)
+            time.sleep(period * share)
+            signal_all(signal.SIGCONT)
+
+    thread = threading.Thread(target=hold_back)
+    thread.start()
+    try:
+        yield
+    finally:
+        halt.set()
+        thread.join()
 
 
 class EndToEnd(unittest.TestCase):

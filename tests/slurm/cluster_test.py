@@ -13,7 +13,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from cluster import Cluster  # noqa: E402
-from harness import CONFIG, PLUMBLINE, RECIPE, journal, tiny_rows, weights_sha256, write_jsonl  # noqa: E402
+from harness import CONFIG, PLUMBLINE, RECIPE, held_back, journal, tiny_rows, weights_sha256, write_jsonl  # noqa: E402
 
 LONG = ["--set", "train.steps=600", "--set", "checkpoint.every=20", "--set", "evaluate.generations=4", "--set", "checkpoint.keep=2"]
 
@@ -100,10 +100,14 @@ class OnACluster(unittest.TestCase):
 
     def test_the_time_limit(self):
         # Slurm counts in minutes and warns at a moment of its own choosing, up to a minute before the one it is told.
+        # The workers are held back until it comes, or a run so short would end before.
         job, run = self.submit("limited", "--requeue", "--time", 1, "--warning", 52)
+        self.trains(run, 1)
+        workers = json.loads(self.call("status", job, "--json"))["workers"]
+        with held_back([worker["pid"] for worker in workers], share=0.95):
+            self.wait(lambda: journal(run, "run_stopped"), "the warning, and the run's stop")
         self.ends_exactly(job, run)
         stops = journal(run, "run_stopped")
-        self.assertTrue(stops, "the warning came")
         self.assertIn("goes back into the queue", next(run.glob("logs/slurm-*.log")).read_text())
         self.assertEqual(self.resumptions(run)[0], stops[0]["data"]["step"], "not a step is lost")
 
