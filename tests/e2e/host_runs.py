@@ -10,8 +10,6 @@ SILENCE_MS = 1500
 
 
 class HostRuns(ElasticRuns):
-    undisturbed = {}  # weights by settings: the same in every test's folder
-
     def begin(self, workers, steps, *settings, hosts=("alpha", "beta", "gamma"), coordinator=None, silence_ms=SILENCE_MS, orphan_ms=2000):
         """Starts a run on `hosts`, its coordinator on the first of them, or on another that has no workers."""
         self.hosts = Hosts(self.dir / "slurm", hosts, without_workers=[coordinator] if coordinator else [])
@@ -69,9 +67,3 @@ class HostRuns(ElasticRuns):
         self.assertEqual(json.loads((self.run_dir / "evaluation" / "summary.json").read_text())["weights_sha256"], self.alone())
         self.check_generations()
         self.check_journal()
-
-    def alone(self):
-        key = " ".join(self.settings)
-        if key not in self.undisturbed:
-            self.undisturbed[key] = super().alone()
-        return self.undisturbed[key]

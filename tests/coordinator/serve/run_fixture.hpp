@@ -45,16 +45,18 @@ class RunFixture : public testing::Test {
   void start_serving(int workers = 2, bool supervised = true) {
     served = std::async(std::launch::async, [=, this] { return serve(workers, supervised); });
   }
-  /// What a command-line client is told; retried until `enough` of it is.
+  /// What a command-line client is told; asked again until `enough` of it is, for kPatience at most.
   template <class Enough>
   Json status_when(const Enough& enough) {
-    for (int attempt = 0; attempt < 10'000; ++attempt) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const auto in_time = [&] { return std::chrono::steady_clock::now() < deadline; };
+    while (in_time()) {
       auto client = ControlClient::connect(layout.root(), client_hello(), kPatience);
       if (client.has_error()) {
-        std::this_thread::yield();
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // it is starting, or just gone
         continue;
       }
-      while (client->send(StatusRequest{}).has_value()) {
+      while (in_time() && client->send(StatusRequest{}).has_value()) {
         const auto reply = client->receive(kPatience);
         if (reply.has_error() || !reply.value()) break;
         Json status = std::get<StatusReply>(**reply).status;
