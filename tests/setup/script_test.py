@@ -28,7 +28,7 @@ PROGRAM = """#!/bin/bash
 printf 'arguments:'; printf ' <%s>' "$@"; echo
 echo "home: $PLUMBLINE_HOME"
 echo "folder: $PWD"
-[[ ${1:-} != wait ]] || { trap 'exit 130' INT; echo ready; while :; do read -r -t 0.1 <> <(:) || true; done; }
+[[ ${1:-} != wait ]] || { trap 'exit 130' INT; echo ready; while :; do sleep 0.1; done; }
 exit ${STATUS:-0}
 """
 DPKG_QUERY = """#!/bin/bash
