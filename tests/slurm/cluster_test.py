@@ -108,6 +108,7 @@ class OnACluster(unittest.TestCase):
             self.wait(lambda: journal(run, "run_stopped"), "the warning, and the run's stop")
         self.ends_exactly(job, run)
         stops = journal(run, "run_stopped")
+        self.assertTrue(stops, "the warning came")
         self.assertIn("goes back into the queue", next(run.glob("logs/slurm-*.log")).read_text())
         self.assertEqual(self.resumptions(run)[0], stops[0]["data"]["step"], "not a step is lost")
 
